@@ -1,0 +1,31 @@
+//! Keeps a Railway environment as the manifests in git say it should be.
+//!
+//! The modules in reading order; each uses only those above it. `reconcile` is the file to read first: it is one pass.
+
+pub mod source;
+
+pub mod problem;
+
+pub mod world;
+
+pub mod kinds;
+
+pub mod manifest;
+
+pub mod plan;
+
+pub mod clock;
+
+pub mod config;
+
+pub mod files;
+
+pub mod interrupt;
+
+pub mod providers;
+
+pub mod execute;
+
+pub mod reconcile;
+
+pub mod cli;
