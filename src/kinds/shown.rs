@@ -1,0 +1,139 @@
+//! Which values may be printed: what git says openly, and of what is live only words that cannot be a secret.
+
+/// What stands for a value that is not printed.
+pub const HIDDEN: &str = "***";
+
+/// Parts of a variable's name that make its value a secret, whatever it looks like.
+const SECRET_NAMES: &[&str] = &[
+    "SECRET",
+    "KEY",
+    "TOKEN",
+    "PASS",
+    "PWD",
+    "PIN",
+    "CREDENTIAL",
+    "AUTH",
+    "PRIVATE",
+    "SALT",
+    "SIGN",
+    "CERT",
+    "DSN",
+    "COOKIE",
+    "SESSION",
+    "SEED",
+    "WEBHOOK",
+];
+
+/// Words that are never a secret, so that a reviewer sees `info → debug`.
+const PLAIN_WORDS: &[&str] = &[
+    "true",
+    "false",
+    "yes",
+    "no",
+    "on",
+    "off",
+    "enabled",
+    "disabled",
+    "none",
+    "trace",
+    "debug",
+    "info",
+    "warn",
+    "warning",
+    "error",
+    "production",
+    "staging",
+    "development",
+    "test",
+    "json",
+    "text",
+];
+
+/// A variable's value from git, as it may be printed.
+pub fn declared(name: &str, value: &str) -> String {
+    if is_reference(value) || is_plain(value) {
+        return one_line(value);
+    }
+    if names_a_secret(name) || looks_secret(value) {
+        return HIDDEN.to_owned();
+    }
+    one_line(value)
+}
+
+/// A variable's live value, as it may be printed: anybody may have put a secret there.
+pub fn live(name: &str, value: &str) -> String {
+    if is_reference(value) || (is_plain(value) && !names_a_secret(name)) {
+        return one_line(value);
+    }
+    HIDDEN.to_owned()
+}
+
+fn names_a_secret(name: &str) -> bool {
+    let name = name.to_uppercase();
+    SECRET_NAMES.iter().any(|part| name.contains(part))
+}
+
+/// Nothing but references to other variables: names, never values.
+fn is_reference(value: &str) -> bool {
+    let mut rest = value.trim();
+    if rest.is_empty() {
+        return false;
+    }
+    while let Some(after) = rest.strip_prefix("${{") {
+        let Some((inside, tail)) = after.split_once("}}") else {
+            return false;
+        };
+        let is_path = inside
+            .trim()
+            .chars()
+            .all(|sign| sign.is_alphanumeric() || " ._-".contains(sign));
+        if !is_path {
+            return false;
+        }
+        rest = tail;
+    }
+    rest.is_empty()
+}
+
+fn is_plain(value: &str) -> bool {
+    PLAIN_WORDS.contains(&value)
+        || (value.len() <= 5
+            && !value.is_empty()
+            && value.chars().all(|sign| sign.is_ascii_digit()))
+}
+
+/// Long mixed text without spaces, or an address that carries a password.
+fn looks_secret(value: &str) -> bool {
+    let carries_password = value
+        .split_once("://")
+        .is_some_and(|(_, rest)| rest.split(['/', '?']).next().unwrap_or(rest).contains('@'));
+    let in_query = value.contains('?') && value.contains('=');
+    let is_token = value
+        .split(|sign: char| !(sign.is_ascii_alphanumeric() || "_-+=".contains(sign)))
+        .any(|word| {
+            word.len() >= 16
+                && word.chars().any(|sign| sign.is_ascii_digit())
+                && word.chars().any(|sign| sign.is_ascii_alphabetic())
+        });
+    carries_password || in_query || is_token
+}
+
+/// Control characters escaped and the length bounded: names and values come from outside.
+pub fn one_line(text: &str) -> String {
+    const LONGEST: usize = 60;
+    let mut line: String = text.chars().take(LONGEST).flat_map(escaped).collect();
+    if text.chars().count() > LONGEST {
+        line.push('…');
+    }
+    line
+}
+
+fn escaped(sign: char) -> Vec<char> {
+    let turns_text_around =
+        matches!(sign, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if sign.is_control() || turns_text_around {
+        sign.escape_unicode().collect()
+    } else {
+        vec![sign]
+    }
+}

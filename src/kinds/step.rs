@@ -1,0 +1,167 @@
+//! What a kind asks for: a step with its reason, its effect and its way back.
+
+use crate::source::Origin;
+use crate::world::Action;
+use crate::world::railway::Question;
+use jiff::Timestamp;
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// What one document asks for, and what it would have to know to ask for better.
+#[derive(Debug, Clone, Default)]
+pub struct Asked {
+    /// The steps, in the order in which the document's fields are explained.
+    pub steps: Vec<Step>,
+    /// What another look could tell that changes the steps.
+    pub questions: BTreeSet<Question>,
+}
+
+/// A document by kind and name: `Service/web`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Address {
+    /// The word after `kind:`.
+    pub kind: &'static str,
+    /// `metadata.name`.
+    pub name: String,
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}/{}", self.kind, self.name)
+    }
+}
+
+impl Serialize for Address {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// One difference between git and the outside, with what is to be done about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// The document that asks.
+    pub of: Address,
+    /// The part of it: `replicas`, `image`, a variable's name.
+    pub field: String,
+    /// What is done, in one word: `scale`, `release`, `set`.
+    pub verb: &'static str,
+    /// What is there now, as it may be printed.
+    pub from: Option<String>,
+    /// What it will be, as it may be printed.
+    pub to: Option<String>,
+    /// Why, in a few words; [`Step::origin`] says where.
+    pub why: String,
+    /// Where it was written.
+    pub origin: Option<Origin>,
+    /// What people and customers notice of it.
+    pub effect: Effect,
+    /// How it is undone.
+    pub undo: &'static str,
+    /// What is asked for.
+    pub ask: Ask,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ask {
+    /// Do it: the world already shows all that it needs.
+    Make(Action),
+    /// Look again later.
+    Wait {
+        /// What must be seen first.
+        until: String,
+        /// When waiting has lasted too long.
+        deadline: Timestamp,
+        /// What follows.
+        then: String,
+    },
+    /// Do nothing before somebody acts.
+    Hold {
+        /// What stands in the way, in words for people.
+        by: String,
+        /// What somebody can do about it.
+        way_out: String,
+        /// What sort of hold.
+        cause: Cause,
+    },
+    /// It cannot be seen, so it is not touched.
+    Unseen(String),
+    /// Nothing to do, but people should know.
+    Told(String),
+}
+
+/// What sort of hold it is: it decides the exit code, and the condition on a status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Cause {
+    /// What is wanted was deployed and failed, or did not become healthy in time.
+    Unhealthy,
+    /// The outside refuses it.
+    Refused,
+    /// Something that it needs is missing.
+    Missing,
+    /// Somebody else is at it, or must decide.
+    Somebody,
+}
+
+/// What people and customers notice of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Effect {
+    /// Applied to what runs, without a deployment.
+    Hot,
+    /// A new deployment beside the old one, which serves until the new one is ready.
+    Redeploy,
+    /// As [`Effect::Redeploy`], after a build.
+    Rebuild,
+    /// A new deployment, the old one stopped first: the service has a volume.
+    Downtime,
+    /// A kept deployment is started again.
+    Instant,
+    /// Nothing that runs is touched.
+    Nothing,
+}
+
+impl Effect {
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Effect::Hot => "hot, no redeploy",
+            Effect::Redeploy => "redeploys",
+            Effect::Rebuild => "builds and redeploys",
+            Effect::Downtime => "redeploys, short downtime (it has a volume)",
+            Effect::Instant => "instant rollback, nothing is built or pulled",
+            Effect::Nothing => "nothing that runs is touched",
+        }
+    }
+
+    /// Whether a new deployment comes of it.
+    pub fn deploys(self) -> bool {
+        match self {
+            Effect::Redeploy | Effect::Rebuild | Effect::Downtime | Effect::Instant => true,
+            Effect::Hot | Effect::Nothing => false,
+        }
+    }
+}
+
+impl Step {
+    /// The action, when there is one to make.
+    pub fn action(&self) -> Option<&Action> {
+        match &self.ask {
+            Ask::Make(action) => Some(action),
+            Ask::Wait { .. } | Ask::Hold { .. } | Ask::Unseen(_) | Ask::Told(_) => None,
+        }
+    }
+
+    /// What the step is for, the same from the first look to the last: a repeat of it is recognised by this.
+    pub fn intent(&self) -> String {
+        let mut intent = format!("{} {}", self.of, self.field);
+        if let Some(to) = &self.to {
+            intent.push_str(" → ");
+            intent.push_str(to);
+        }
+        intent
+    }
+}

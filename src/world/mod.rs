@@ -1,0 +1,94 @@
+//! What can be seen outside and what can be done there: the values that planning reads and asks for.
+
+pub mod railway;
+pub mod secret;
+
+use crate::world::railway::Railway;
+use crate::world::secret::Secret;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Everything that a plan of one environment reads of the outside.
+#[derive(Debug, Clone)]
+pub struct World {
+    /// The Railway environment.
+    pub railway: Seen<Railway>,
+    /// The secrets that manifests refer to, by the name in the manifest (without the environment's prefix).
+    pub secrets: BTreeMap<String, Seen<Secret>>,
+}
+
+/// A part of the outside: the facts, or why they could not be had. Unseen never leads to a write (design rule 3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen<T> {
+    /// The facts.
+    Facts(T),
+    /// Looked for and not had, with the reason in words for people.
+    Unseen(String),
+    /// Not looked for: a plan that needs it asks a [`railway::Question`].
+    Unasked,
+}
+
+impl<T> Seen<T> {
+    /// The facts, when there are any.
+    pub fn facts(&self) -> Option<&T> {
+        match self {
+            Seen::Facts(facts) => Some(facts),
+            Seen::Unseen(_) | Seen::Unasked => None,
+        }
+    }
+}
+
+/// How an action failed; the variants are the choices that the caller has (design rule 10).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The outside said no: show its words. A repeat would get the same answer.
+    #[error("{0}")]
+    Refused(String),
+    /// The token's quota is used up until the given time.
+    #[error("asked to wait until {until}")]
+    Throttled {
+        /// When the next request may be sent.
+        until: Timestamp,
+    },
+    /// Surely not done, and worth a retry: the request did not arrive, or the server said so.
+    #[error("{0}")]
+    Passing(String),
+    /// Sent, no answer: done or not done. Never retried in place; the next look decides.
+    #[error("no answer: {0}")]
+    Unclear(String),
+    /// The token is missing, wrong, or may not do this. Nothing else with this token is worth trying.
+    #[error("{0}")]
+    Denied(String),
+}
+
+/// What a repeat of an action does (design rule 11).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// A repeat writes the same value again.
+    Absolute,
+    /// A repeat finds what the first one made.
+    Named,
+    /// A repeat is a second effect.
+    Fresh,
+}
+
+/// One thing that can be done outside.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Action {
+    /// Something in Railway.
+    Railway(railway::Action),
+}
+
+impl Action {
+    /// What a repeat of it does.
+    pub fn class(&self) -> Class {
+        match self {
+            Action::Railway(action) => action.class(),
+        }
+    }
+}
+
+/// How long the outside may take until a look shows what was written: reads may be stale (facts/railway.md 8, "Stale reads").
+pub const SETTLING: Duration = Duration::from_secs(20);
