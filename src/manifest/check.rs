@@ -1,0 +1,379 @@
+//! What only shows when all documents are seen together, or when somebody knows what a field means.
+
+use super::Findings;
+use super::document::Document;
+use super::mask::quoted;
+use super::overlay::{self, Base};
+use super::typed::Draft;
+use crate::kinds::service::{Replicas, Spec, Variable};
+use crate::kinds::written::Instant;
+use crate::kinds::{Declared, environment, release};
+use crate::problem::{Problem, nearest};
+use crate::source::{Files, Place};
+use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeMap;
+
+const MAX_FILES: usize = 2_000;
+const MAX_BYTES: usize = 10 * 1024 * 1024;
+/// More documents than this are not looked at.
+pub const MAX_DOCUMENTS: usize = 10_000;
+const MAX_REPLICAS: u32 = 50;
+/// Further ahead than this a time is more likely a typing error than a plan.
+const MAX_DAYS_AHEAD: i64 = 7;
+
+/// Whether the files are few and small enough to be read.
+pub fn limits(files: &Files, found: &mut Findings) -> bool {
+    let bytes: usize = files.texts.values().map(|text| text.len()).sum();
+    let message = if files.texts.len() > MAX_FILES {
+        format!(
+            "{} files are more than the {MAX_FILES} that are read",
+            files.texts.len()
+        )
+    } else if bytes > MAX_BYTES {
+        "the files are larger than 10 MiB together".to_owned()
+    } else {
+        return true;
+    };
+    found.add(
+        Problem::of_file(shown_directory(files), "too-large", message)
+            .help("name the directory of one environment, not one above it"),
+    );
+    false
+}
+
+fn shown_directory(files: &Files) -> &str {
+    if files.directory.is_empty() {
+        "."
+    } else {
+        &files.directory
+    }
+}
+
+/// The Environment of the directory.
+pub fn only_environment<'a>(
+    files: &Files,
+    own: &'a [Document],
+    found: &mut Findings,
+) -> Option<&'a Document> {
+    let mut environments = own.iter().filter(|document| document.kind == "Environment");
+    let Some(first) = environments.next() else {
+        if !found
+            .mentioned
+            .iter()
+            .any(|(kind, _)| *kind == "Environment")
+        {
+            found.add_if_complete(
+                Problem::of_file(shown_directory(files), "no-environment", "no manifest here is of `kind: Environment`")
+                    .help("add one: it says which Railway environment the directory describes (`reconciler explain environment`)"),
+            );
+        }
+        return None;
+    };
+    for other in environments.filter(|other| other.name != first.name) {
+        found.add(
+            Problem::at(
+                &other.place,
+                "two-environments",
+                format!(
+                    "a directory describes one environment, and {} is a second",
+                    other.title()
+                ),
+            )
+            .help("give each environment a directory of its own")
+            .related(&first.place, "the first"),
+        );
+    }
+    Some(first)
+}
+
+/// Whether the base is a directory that can be one.
+pub fn base(files: &Files, base: &Base, directory: &str, found: &mut Findings) {
+    let Some(place) = &base.place else {
+        return;
+    };
+    let Some(path) = &base.directory else {
+        found.add(
+            Problem::at(
+                place,
+                "base",
+                "`base`: expected a directory relative to this one",
+            )
+            .help("write `base: ../base`"),
+        );
+        return;
+    };
+    if path == directory {
+        found.add(
+            Problem::at(
+                place,
+                "base",
+                "`base`: this is the directory of the environment itself",
+            )
+            .help("write `base: ../base`"),
+        );
+    } else if !files.texts.keys().any(|file| overlay::is_in(file, path)) {
+        let path = quoted(path);
+        found.add(
+            Problem::at(place, "base", format!("`base`: {path} holds no manifests"))
+                .help("the path is relative to the directory of this file, and one level deep"),
+        );
+    }
+}
+
+/// Everything about the meaning of well-formed documents.
+pub fn meaning(draft: &Draft, now: Timestamp, found: &mut Findings) {
+    same_name_in_another_case(&draft.releases, "Release", found);
+    same_name_in_another_case(&draft.services, "Service", found);
+    draft
+        .releases
+        .values()
+        .for_each(|release| has_content(release, found));
+    let environment = draft.environments.values().next();
+    for service in draft.services.values() {
+        one_source(service, found);
+        known_release(service, draft, found);
+        few_replicas(service, found);
+        near(
+            service,
+            &["restartedAfter"],
+            service.spec.restarted_after,
+            now,
+            found,
+        );
+        variables(service, environment, now, found);
+    }
+}
+
+fn same_name_in_another_case<S>(
+    declared: &BTreeMap<String, Declared<S>>,
+    kind: &str,
+    found: &mut Findings,
+) {
+    let mut first: BTreeMap<String, &Declared<S>> = BTreeMap::new();
+    for one in declared.values() {
+        let other = &*first.entry(one.name.to_lowercase()).or_insert(one);
+        if other.name != one.name {
+            let (later, earlier) = if name_place(one) > name_place(other) {
+                (one, *other)
+            } else {
+                (*other, one)
+            };
+            let message = format!(
+                "{kind}/{} and {kind}/{} differ only in upper and lower case",
+                later.name, earlier.name
+            );
+            found.add(
+                Problem::at(name_place(later), "name", message)
+                    .help("give one of them another name")
+                    .related(name_place(earlier), "the other one"),
+            );
+        }
+    }
+}
+
+fn name_place<S>(declared: &Declared<S>) -> &Place {
+    &declared.document.origin(&["metadata", "name"]).place
+}
+
+fn place<'a, S>(declared: &'a Declared<S>, path: &[&str]) -> &'a Place {
+    &declared.origin(path).place
+}
+
+fn has_content(release: &Declared<release::Spec>, found: &mut Findings) {
+    let release::Spec { image, commit } = &release.spec;
+    if image.is_none() && commit.is_none() {
+        let problem = Problem::at(
+            place(release, &[]),
+            "missing-field",
+            format!("Release/{} has neither `image` nor `commit`", release.name),
+        );
+        found.add(problem.help(
+            "write the `image` that its services run, or the `commit` that they are built from",
+        ));
+    }
+}
+
+fn one_source(service: &Declared<Spec>, found: &mut Findings) {
+    let Spec {
+        release,
+        image,
+        commit,
+        ..
+    } = &service.spec;
+    let fields = [("release", release), ("image", image), ("commit", commit)];
+    let mut given = fields
+        .iter()
+        .filter(|(_, value)| value.is_some())
+        .map(|(field, _)| *field);
+    let Some(first) = given.next() else {
+        return;
+    };
+    for second in given {
+        found.add(
+            Problem::at(
+                place(service, &[second]),
+                "two-sources",
+                format!(
+                    "`{second}` and `{first}` both say what Service/{} runs",
+                    service.name
+                ),
+            )
+            .help("keep one of them")
+            .related(place(service, &[first]), "the other one"),
+        );
+    }
+}
+
+fn known_release(service: &Declared<Spec>, draft: &Draft, found: &mut Findings) {
+    let Some(release) = &service.spec.release else {
+        return;
+    };
+    let mentioned = found
+        .mentioned
+        .iter()
+        .filter(|(kind, _)| *kind == "Release")
+        .map(|(_, name)| name);
+    let names: Vec<&str> = draft
+        .releases
+        .keys()
+        .chain(mentioned)
+        .map(String::as_str)
+        .collect();
+    if names.contains(&release.as_str()) {
+        return;
+    }
+    let help = match nearest(release, names.iter().copied()) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None if names.is_empty() => "declare it: a document of `kind: Release`".to_owned(),
+        None => format!(
+            "known releases: {}",
+            names
+                .iter()
+                .map(|name| format!("`{name}`"))
+                .collect::<Vec<_>>()
+                .join(", ")
+        ),
+    };
+    found.add_if_complete(
+        Problem::at(
+            place(service, &["release"]),
+            "unknown-release",
+            format!("there is no Release {}", quoted(release)),
+        )
+        .help(help),
+    );
+}
+
+fn few_replicas(service: &Declared<Spec>, found: &mut Findings) {
+    let Some(Replicas::Regions(regions)) = &service.spec.replicas else {
+        return;
+    };
+    let sum = regions
+        .values()
+        .fold(0_u32, |sum, count| sum.saturating_add(count.0));
+    if sum > MAX_REPLICAS {
+        let message =
+            format!("`replicas`: {sum} in all regions together are more than {MAX_REPLICAS}");
+        found.add(Problem::at(place(service, &["replicas"]), "range", message));
+    }
+}
+
+/// A time far ahead waits silently, which nobody wants by mistake.
+fn near(
+    service: &Declared<Spec>,
+    path: &[&str],
+    time: Option<Instant>,
+    now: Timestamp,
+    found: &mut Findings,
+) {
+    let Some(Instant(time)) = time else {
+        return;
+    };
+    if time.duration_since(now) > SignedDuration::from_hours(24 * MAX_DAYS_AHEAD) {
+        let field = path.last().copied().unwrap_or_default();
+        let problem = Problem::at(
+            place(service, path),
+            "far-ahead",
+            format!("`{field}`: more than {MAX_DAYS_AHEAD} days ahead"),
+        );
+        found.add(problem.help("it says that something has happened at or after this time; a planned one can be at most 7 days ahead"));
+    }
+}
+
+fn variables(
+    service: &Declared<Spec>,
+    environment: Option<&Declared<environment::Spec>>,
+    now: Timestamp,
+    found: &mut Findings,
+) {
+    for (name, variable) in &service.spec.variables {
+        reserved(service, name, found);
+        let Variable::From(secret) = variable else {
+            continue;
+        };
+        near(
+            service,
+            &["variables", name, "rotatedAfter"],
+            secret.rotated_after,
+            now,
+            found,
+        );
+        if let Some(environment) =
+            environment.filter(|environment| environment.spec.secrets.prefix.is_none())
+        {
+            found.add(
+                Problem::at(
+                    place(service, &["variables", name, "from"]),
+                    "no-secrets",
+                    format!(
+                        "{}: the environment lets no secret be reached",
+                        quoted(name)
+                    ),
+                )
+                .help("write `secrets: { prefix: … }` in the spec of the Environment")
+                .related(place(environment, &[]), "without `secrets.prefix`"),
+            );
+        }
+    }
+}
+
+/// Variables of Railway's own that configure a service; the others it sets itself.
+const RAILWAY_SETTINGS: &[&str] = &[
+    "RAILWAY_RUN_UID",
+    "RAILWAY_DOCKERFILE_PATH",
+    HEALTHCHECK_TIMEOUT,
+    "RAILWAY_DEPLOYMENT_OVERLAP_SECONDS",
+    "RAILWAY_DEPLOYMENT_DRAINING_SECONDS",
+    "RAILWAY_SHM_SIZE_BYTES",
+];
+const HEALTHCHECK_TIMEOUT: &str = "RAILWAY_HEALTHCHECK_TIMEOUT_SEC";
+
+fn reserved(service: &Declared<Spec>, name: &str, found: &mut Findings) {
+    let at = place(service, &["variables", name]);
+    if name.starts_with("RAILWAY_") && !RAILWAY_SETTINGS.contains(&name) {
+        let problem = Problem::at(
+            at,
+            "reserved-variable",
+            format!("{}: Railway sets this variable itself", quoted(name)),
+        );
+        found.add(match nearest(name, RAILWAY_SETTINGS.iter().copied()) {
+            Some(meant) => problem.help(format!("did you mean `{meant}`?")),
+            None => problem.help(format!(
+                "of the names that begin with `RAILWAY_` only these can be set: {}",
+                RAILWAY_SETTINGS.join(", ")
+            )),
+        });
+    }
+    let within = service.spec.ready.as_ref().and_then(|ready| ready.within);
+    if name == HEALTHCHECK_TIMEOUT && within.is_some() {
+        found.add(
+            Problem::at(
+                at,
+                "two-owners",
+                format!("`{HEALTHCHECK_TIMEOUT}` and `ready.within` say the same thing"),
+            )
+            .help("keep `ready.within`")
+            .related(place(service, &["ready", "within"]), "the other one"),
+        );
+    }
+}

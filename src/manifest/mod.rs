@@ -1,0 +1,199 @@
+//! From manifests to `Desired`, or to every problem of all files at once, each with file, line and what would be right.
+
+mod check;
+mod document;
+mod explain;
+mod mask;
+mod overlay;
+mod parse;
+mod render;
+mod schema;
+mod typed;
+mod words;
+
+pub use explain::explain;
+pub use render::{Style, annotations, json, render};
+pub use schema::{all_schemas, schema_of};
+
+use crate::kinds::{Declared, environment, release, service};
+use crate::problem::Problem;
+use crate::source::Files;
+use document::Document;
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the manifests of one environment ask for. It can only come out of [`load`].
+#[derive(Debug, Clone)]
+pub struct Desired {
+    environment: Declared<environment::Spec>,
+    releases: BTreeMap<String, Declared<release::Spec>>,
+    services: BTreeMap<String, Declared<service::Spec>>,
+}
+
+impl Desired {
+    /// The environment that the manifests describe.
+    pub fn environment(&self) -> &Declared<environment::Spec> {
+        &self.environment
+    }
+
+    /// The releases by name.
+    pub fn releases(&self) -> &BTreeMap<String, Declared<release::Spec>> {
+        &self.releases
+    }
+
+    /// The services by name.
+    pub fn services(&self) -> &BTreeMap<String, Declared<service::Spec>> {
+        &self.services
+    }
+
+    /// The same documents with everything that says where and with which secrets taken from another environment:
+    /// a stranger's pull request must not choose them (design rule 20).
+    #[must_use]
+    pub fn in_place_of(mut self, trusted: &Desired) -> Desired {
+        self.environment.name.clone_from(&trusted.environment.name);
+        self.environment.spec.railway = trusted.environment.spec.railway.clone();
+        self.environment.spec.secrets = trusted.environment.spec.secrets.clone();
+        self
+    }
+}
+
+/// Reads the manifests of one environment and its base.
+pub fn load(files: &Files, now: Timestamp) -> Result<Desired, Vec<Problem>> {
+    let mut found = Findings::default();
+    let is_readable = check::limits(files, &mut found);
+    let desired = if is_readable {
+        read(files, now, &mut found)
+    } else {
+        None
+    };
+    match desired {
+        Some(desired) if found.problems.is_empty() => Ok(desired),
+        _ => Err(found.sorted()),
+    }
+}
+
+fn read(files: &Files, now: Timestamp, found: &mut Findings) -> Option<Desired> {
+    let directory = overlay::join("", &files.directory);
+    let own = documents(files, |path| overlay::is_below(path, &directory), found);
+    let environment = check::only_environment(files, &own, found);
+    let base = environment
+        .map(|document| overlay::base_of(document, &directory))
+        .unwrap_or_default();
+    check::base(files, &base, &directory, found);
+    let is_shared = |path: &str| {
+        base.directory
+            .as_deref()
+            .is_some_and(|base| base != directory && overlay::is_in(path, base))
+    };
+    let elsewhere = documents(
+        files,
+        |path| is_shared(path) && !overlay::is_below(path, &directory),
+        found,
+    );
+    let (shared, own) = own
+        .into_iter()
+        .chain(elsewhere)
+        .partition(|document| is_shared(&document.place.file));
+    let draft = typed::draft(overlay::lay(own, shared, &base, found), found);
+    check::meaning(&draft, now, found);
+    let typed::Draft {
+        environments,
+        releases,
+        services,
+    } = draft;
+    let environment = environments.into_values().next()?;
+    Some(Desired {
+        environment,
+        releases,
+        services,
+    })
+}
+
+/// The documents of the files at some paths, as far as their heads can be read.
+fn documents(
+    files: &Files,
+    is_wanted: impl Fn(&str) -> bool,
+    found: &mut Findings,
+) -> Vec<Document> {
+    let mut documents = Vec::new();
+    for (path, text) in files.texts.iter().filter(|(path, _)| is_wanted(path)) {
+        let parsed = parse::parse(path, text);
+        found.incomplete |= parsed.is_broken;
+        found.problems.extend(parsed.problems);
+        if documents.len() + parsed.documents.len() > check::MAX_DOCUMENTS {
+            found.incomplete = true;
+            let message = format!(
+                "with this file there are more than {} documents",
+                check::MAX_DOCUMENTS
+            );
+            found.add(
+                Problem::of_file(path, "too-large", message)
+                    .help("name the directory of one environment, not one above it"),
+            );
+            break;
+        }
+        documents.extend(
+            parsed
+                .documents
+                .into_iter()
+                .filter_map(|node| document::read(node, found)),
+        );
+    }
+    documents
+}
+
+/// The directory of shared documents that the environment names, as people are shown it: so that its files can be read before [`load`].
+///
+/// Nothing where there is none, and where the manifests are too broken to tell: `load` says why.
+pub fn base_directory(files: &Files) -> Option<String> {
+    let directory = overlay::join("", &files.directory);
+    let mut found = Findings::default();
+    for (path, text) in files
+        .texts
+        .iter()
+        .filter(|(path, text)| overlay::is_below(path, &directory) && text.contains("Environment"))
+    {
+        let mut documents = parse::parse(path, text)
+            .documents
+            .into_iter()
+            .filter_map(|node| document::read(node, &mut found));
+        if let Some(environment) = documents.find(|document| document.kind == "Environment") {
+            return overlay::base_of(&environment, &directory).directory;
+        }
+    }
+    None
+}
+
+/// What is wrong, and what is known to be there although it is wrong: so that one typing error is one problem.
+#[derive(Debug, Default)]
+struct Findings {
+    problems: Vec<Problem>,
+    /// Things that are declared, but not so that they could be used.
+    mentioned: BTreeSet<(&'static str, String)>,
+    /// Whether something could not be read at all. What seems to be missing may be in it.
+    incomplete: bool,
+}
+
+impl Findings {
+    fn add(&mut self, problem: Problem) {
+        self.problems.push(problem);
+    }
+
+    /// Adds a problem that may be the consequence of what could not be read, unless there is such a thing.
+    fn add_if_complete(&mut self, problem: Problem) {
+        if !self.incomplete {
+            self.add(problem);
+        }
+    }
+
+    fn mention(&mut self, kind: &'static str, name: String) {
+        self.mentioned.insert((kind, name));
+    }
+
+    fn sorted(self) -> Vec<Problem> {
+        let mut problems = self.problems;
+        problems.sort();
+        problems.dedup();
+        problems
+    }
+}
