@@ -1,0 +1,222 @@
+//! Which steps must wait or be held, and why: another's staged changes, a patch under way, a write that may not show yet, a refusal.
+
+use super::Plan;
+use super::write::coalesce;
+use super::write::{What, Write};
+use crate::kinds::shown::one_line;
+use crate::kinds::step::{Ask, Cause, Step};
+use crate::world::railway::{self, PatchState, Question, Railway};
+use crate::world::{Action, Class, SETTLING, Seen, World};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What this process has done so far. It is a hint and no truth: with all of it lost, a repeat costs at most one deployment.
+#[derive(Debug, Clone, Default)]
+pub struct Memory {
+    began: Option<Timestamp>,
+    sent: BTreeMap<String, Sent>,
+    refused: BTreeMap<String, String>,
+}
+
+/// How often a step was sent, and when last.
+#[derive(Debug, Clone)]
+struct Sent {
+    at: Timestamp,
+    times: u32,
+}
+
+/// A step that was made so often in this span and is still asked for does not work.
+const OFTEN: u32 = 3;
+const SPAN: Duration = Duration::from_secs(3600);
+
+impl Memory {
+    /// The memory of somebody who will write: activity from before its time makes fresh actions wait (design rule 11).
+    pub fn writing_since(now: Timestamp) -> Memory {
+        Memory {
+            began: Some(now),
+            ..Memory::default()
+        }
+    }
+
+    /// A step was sent, whatever came of it.
+    pub fn sent(&mut self, step: &Step, now: Timestamp) {
+        let sent = self
+            .sent
+            .entry(step.intent())
+            .or_insert(Sent { at: now, times: 0 });
+        if now.duration_since(sent.at).unsigned_abs() > SPAN {
+            sent.times = 0;
+        }
+        sent.at = now;
+        sent.times += 1;
+    }
+
+    /// A step was refused, in these words.
+    pub fn refused(&mut self, step: &Step, words: &str) {
+        self.refused.insert(step.intent(), words.to_owned());
+    }
+}
+
+/// The plan with every step that may not be made now turned into a wait or a hold.
+pub fn hold(mut plan: Plan, world: &World, memory: &Memory, now: Timestamp) -> Plan {
+    let Seen::Facts(railway) = &world.railway else {
+        return plan;
+    };
+    let patches = plan
+        .writes
+        .iter()
+        .any(|write| matches!(write.what, What::Patch(_)));
+    if patches && (railway.staged == Seen::Unasked || railway.history == Seen::Unasked) {
+        plan.questions.insert(Question::History);
+    }
+    for step in &mut plan.steps {
+        if let Some(instead) = instead(step, railway, memory, now) {
+            step.ask = instead;
+        }
+    }
+    plan.writes = coalesce(&plan.steps);
+    for write in failed_before(&plan.writes, railway) {
+        for position in &write.0.steps {
+            plan.steps[*position].ask = held(
+                format!("Railway could not apply it: {}", one_line(&write.1)),
+                "see the environment's history at Railway",
+            );
+        }
+    }
+    plan.writes = coalesce(&plan.steps);
+    plan
+}
+
+fn held(by: String, way_out: &str) -> Ask {
+    Ask::Hold {
+        by,
+        way_out: way_out.to_owned(),
+        cause: Cause::Refused,
+    }
+}
+
+/// What becomes of a step to make that may not be made now.
+fn instead(step: &Step, railway: &Railway, memory: &Memory, now: Timestamp) -> Option<Ask> {
+    let Ask::Make(action) = &step.ask else {
+        return None;
+    };
+    let Action::Railway(action) = action;
+    let patches = matches!(action, railway::Action::Change(_));
+    if patches && let Some(ask) = not_alone(railway) {
+        return Some(ask);
+    }
+    if patches && let Some(ask) = under_way(railway) {
+        return Some(ask);
+    }
+    let intent = step.intent();
+    if let Some(words) = memory.refused.get(&intent) {
+        return Some(held(
+            format!("Railway refuses it: {words}"),
+            "declare something else; a new run tries again",
+        ));
+    }
+    if let Some(sent) = memory.sent.get(&intent) {
+        if sent.times >= OFTEN && now.duration_since(sent.at).unsigned_abs() < SPAN {
+            return Some(held(
+                format!("made {} times and still not so", sent.times),
+                "somebody else may be changing it, or Railway stores it in other words: compare with the dashboard",
+            ));
+        }
+        return settling(sent.at, now, "what was sent shows");
+    }
+    if action.class() == Class::Fresh
+        && let Some(at) = strange_activity(&action.service().name, railway, memory, now)
+    {
+        return settling(at, now, "a change that was just made shows whole");
+    }
+    None
+}
+
+fn settling(since: Timestamp, now: Timestamp, until: &str) -> Option<Ask> {
+    let settled = since.saturating_add(SETTLING).unwrap_or(Timestamp::MAX);
+    (now < settled).then(|| Ask::Wait {
+        until: format!("{until} (at most until {settled:.0})"),
+        deadline: settled,
+        then: "look again".to_owned(),
+    })
+}
+
+/// What a person staged is never committed by us: whether Railway would take it along with a patch is open (facts/railway.md 9.1).
+fn not_alone(railway: &Railway) -> Option<Ask> {
+    let by = match &railway.staged {
+        Seen::Facts(staged) if staged.is_empty() => return None,
+        Seen::Facts(staged) => format!(
+            "{} staged by hand at Railway, and a write might commit them",
+            if staged.len() == 1 {
+                "a change is".to_owned()
+            } else {
+                format!("{} changes are", staged.len())
+            }
+        ),
+        Seen::Unseen(reason) => {
+            format!("it cannot be seen whether somebody staged changes: {reason}")
+        }
+        Seen::Unasked => return None,
+    };
+    Some(Ask::Hold {
+        by,
+        way_out: "deploy or discard them in Railway's dashboard".to_owned(),
+        cause: Cause::Somebody,
+    })
+}
+
+fn under_way(railway: &Railway) -> Option<Ask> {
+    let newest = railway.history.facts()?.patches.first()?;
+    (newest.state == PatchState::Applying).then(|| Ask::Wait {
+        until: format!("Railway has applied the patch of {:.0}", newest.at),
+        deadline: newest
+            .at
+            .saturating_add(Duration::from_secs(600))
+            .unwrap_or(Timestamp::MAX),
+        then: "look again".to_owned(),
+    })
+}
+
+/// Activity from before this process began and so new that more of it may come to show: perhaps our own last write before a crash.
+fn strange_activity(
+    service: &str,
+    railway: &Railway,
+    memory: &Memory,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let began = memory.began?;
+    let patched = railway
+        .history
+        .facts()
+        .and_then(|history| history.patches.first())
+        .map(|patch| patch.at);
+    let deployed = railway
+        .services
+        .get(service)
+        .and_then(Seen::facts)
+        .and_then(|service| service.newest.as_ref())
+        .map(|newest| newest.created_at);
+    patched
+        .into_iter()
+        .chain(deployed)
+        .filter(|at| *at <= began && now.duration_since(*at).unsigned_abs() < SETTLING)
+        .max()
+}
+
+/// The writes whose very content Railway could not apply the last time that anything was patched.
+fn failed_before(writes: &[Write], railway: &Railway) -> Vec<(Write, String)> {
+    let newest = railway
+        .history
+        .facts()
+        .and_then(|history| history.patches.first());
+    let Some((newest, PatchState::Failed(words))) = newest.map(|newest| (newest, &newest.state))
+    else {
+        return Vec::new();
+    };
+    writes
+        .iter()
+        .filter(|write| newest.message.ends_with(&format!("[{}]", write.mark())))
+        .map(|write| (write.clone(), words.clone()))
+        .collect()
+}

@@ -1,0 +1,102 @@
+//! A plan as a comment on a pull request: folded, bounded in size, found again by a hidden marker.
+
+use super::{Plan, text};
+use crate::kinds::step::Ask;
+use std::fmt::Write as _;
+
+/// Fits GitHub's limit for a comment of 65,536 characters with room for what a workflow adds.
+pub const LARGEST: usize = 60_000;
+
+/// The marker by which a workflow finds the comment to replace.
+pub fn marker(environment: &str) -> String {
+    format!("<!-- reconciler {} -->", escaped(environment))
+}
+
+/// The plan as Markdown of at most [`LARGEST`] bytes.
+pub fn markdown(plan: &Plan) -> String {
+    let mut out = format!(
+        "{}\n### reconciler · {}\n\n",
+        marker(&plan.environment),
+        escaped(&plan.environment)
+    );
+    let _ = writeln!(out, "**{}**\n", escaped(&text::summary(plan)));
+    let is_urgent = |ask: &Ask| matches!(ask, Ask::Hold { .. } | Ask::Unseen(_));
+    let (urgent, others): (Vec<_>, Vec<_>) =
+        plan.steps.iter().partition(|step| is_urgent(&step.ask));
+    let mut left_out = 0;
+    for step in urgent {
+        let line = format!(
+            "- ⚠ **{}** {}<br>{}<br>{}\n",
+            text::opening(step),
+            code(&text::what(step)),
+            escaped(&text::why(step)),
+            escaped(&text::consequence(step).join(" — "))
+        );
+        push_bounded(&mut out, &line, &mut left_out);
+    }
+    if !others.is_empty() {
+        let open = if others.len() <= 10 { " open" } else { "" };
+        let _ = write!(
+            out,
+            "\n<details{open}><summary>{} {}</summary>\n\n| | what | why | effect |\n|---|---|---|---|\n",
+            others.len(),
+            if others.len() == 1 { "step" } else { "steps" }
+        );
+        for step in others {
+            let line = format!(
+                "| {} | {} | {} | {} |\n",
+                text::opening(step),
+                code(&text::what(step)),
+                escaped(&text::why(step)),
+                escaped(&text::consequence(step).join(" — "))
+            );
+            push_bounded(&mut out, &line, &mut left_out);
+        }
+        out.push_str("\n</details>\n");
+    }
+    for note in &plan.notes {
+        push_bounded(&mut out, &format!("\n{}\n", escaped(note)), &mut left_out);
+    }
+    if left_out > 0 {
+        let _ = write!(
+            out,
+            "\n{left_out} more lines do not fit here: `reconciler diff -e {}` shows them all.\n",
+            escaped(&plan.environment)
+        );
+    }
+    out
+}
+
+fn push_bounded(out: &mut String, line: &str, left_out: &mut usize) {
+    if out.len() + line.len() > LARGEST - 500 {
+        *left_out += 1;
+    } else {
+        out.push_str(line);
+    }
+}
+
+/// A code span that its content cannot leave, not even inside a table.
+fn code(text: &str) -> String {
+    format!("<code>{}</code>", escaped(text))
+}
+
+/// Text that stays text in Markdown: no links, images, mentions, HTML or table cells from names and values.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for sign in text.chars() {
+        match sign {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '@' => out.push_str("&#64;"),
+            '|' => out.push_str("&#124;"),
+            '`' => out.push_str("&#96;"),
+            '*' | '_' | '[' | ']' | '!' | '#' | '~' | '\\' | '(' | ')' => {
+                let _ = write!(out, "&#{};", sign as u32);
+            }
+            '\n' | '\r' => out.push(' '),
+            other => out.push(other),
+        }
+    }
+    out
+}

@@ -1,0 +1,234 @@
+//! A plan as people read it in a terminal: changes only, one step a block, wrapped to the width.
+
+use super::Plan;
+use crate::kinds::step::{Ask, Effect, Step};
+use anstyle::{AnsiColor, Style};
+use std::fmt::Write as _;
+use unicode_width::UnicodeWidthStr;
+
+/// How wide, and whether in colour.
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    /// Columns.
+    pub width: usize,
+    /// Whether to colour.
+    pub color: bool,
+}
+
+/// The plan as text. Ends with a line that says what follows.
+pub fn text(plan: &Plan, look: Look) -> String {
+    let mut out = String::new();
+    heading(&mut out, plan);
+    for step in &plan.steps {
+        step_lines(&mut out, step, look);
+    }
+    for note in &plan.notes {
+        wrapped(&mut out, &format!("note: {note}"), "", "      ", look.width);
+    }
+    out.push_str(&summary(plan));
+    out.push('\n');
+    out
+}
+
+fn heading(out: &mut String, plan: &Plan) {
+    match &plan.target {
+        Some((project, environment)) => {
+            let _ = writeln!(
+                out,
+                "{} · {} / {}",
+                plan.environment,
+                crate::kinds::shown::one_line(&project.name),
+                crate::kinds::shown::one_line(&environment.name)
+            );
+        }
+        None => {
+            let _ = writeln!(out, "{}", plan.environment);
+        }
+    }
+}
+
+/// The word that opens a step's line.
+pub fn opening(step: &Step) -> &'static str {
+    match &step.ask {
+        Ask::Make(_) => "make",
+        Ask::Wait { .. } => "wait",
+        Ask::Hold { .. } => "hold",
+        Ask::Unseen(_) => "unseen",
+        Ask::Told(_) => "note",
+    }
+}
+
+/// What the step is about and what changes: `scale web 2 (us-west2) → 3 (us-west2)`.
+pub fn what(step: &Step) -> String {
+    let mut what = format!("{} {}", step.verb, step.of.name);
+    let is_named_by_verb = matches!(
+        step.field.as_str(),
+        "replicas" | "image" | "commit" | "restartedAfter" | "deployment" | "service"
+    );
+    if !is_named_by_verb {
+        let _ = write!(what, ".{}", step.field);
+    }
+    match (&step.from, &step.to) {
+        (Some(from), Some(to)) => {
+            let _ = write!(what, " {from} → {to}");
+        }
+        (None, Some(to)) => {
+            let _ = write!(what, " → {to}");
+        }
+        (Some(from), None) => {
+            let _ = write!(what, " (was {from})");
+        }
+        (None, None) => {}
+    }
+    what
+}
+
+/// The reason with its place.
+pub fn why(step: &Step) -> String {
+    match &step.origin {
+        Some(origin) => format!("{}   {origin}", step.why),
+        None => step.why.clone(),
+    }
+}
+
+/// What follows from the step: its effect and its undo, what is waited for, who holds it and what to do.
+pub fn consequence(step: &Step) -> Vec<String> {
+    match &step.ask {
+        Ask::Make(_) => {
+            let mut parts = vec![step.effect.words().to_owned()];
+            if !step.undo.is_empty() && step.effect != Effect::Nothing {
+                parts.push(format!("undo: {}", step.undo));
+            }
+            vec![parts.join(" · ")]
+        }
+        Ask::Wait { until, then, .. } => vec![format!("until {until}; then {then}")],
+        Ask::Hold { by, way_out, .. } => vec![by.clone(), format!("way out: {way_out}")],
+        Ask::Unseen(reason) => vec![format!("not touched: {reason}")],
+        Ask::Told(words) => vec![words.clone()],
+    }
+}
+
+fn step_lines(out: &mut String, step: &Step, look: Look) {
+    let word = opening(step);
+    let style = match &step.ask {
+        Ask::Make(_) => AnsiColor::Green,
+        Ask::Wait { .. } => AnsiColor::Cyan,
+        Ask::Hold { .. } | Ask::Unseen(_) => AnsiColor::Yellow,
+        Ask::Told(_) => AnsiColor::Blue,
+    };
+    let style = if look.color {
+        Style::new().fg_color(Some(style.into())).bold()
+    } else {
+        Style::new()
+    };
+    let _ = write!(out, "  {style}{word:<6}{style:#} ");
+    let (what, consequence) = (what(step), consequence(step));
+    let beside = match consequence.as_slice() {
+        [effect] if INDENT.len() + what.width() + effect.width() + 3 <= look.width => Some(effect),
+        _ => None,
+    };
+    match beside {
+        Some(effect) => {
+            let space = look
+                .width
+                .min(EFFECTS)
+                .saturating_sub(INDENT.len() + what.width() + effect.width())
+                .max(3);
+            let _ = writeln!(out, "{what}{}{effect}", " ".repeat(space));
+        }
+        None => fill(out, &what, INDENT.len(), INDENT, look.width),
+    }
+    wrapped(out, &why(step), INDENT, INDENT, look.width);
+    for line in consequence.iter().filter(|_| beside.is_none()) {
+        wrapped(out, line, INDENT, DEEPER, look.width);
+    }
+}
+
+/// What stands under the word that opens a step.
+const INDENT: &str = "         ";
+const DEEPER: &str = "           ";
+/// Effects end here where the terminal is wider: an eye has to find the way.
+const EFFECTS: usize = 120;
+
+fn wrapped(out: &mut String, text: &str, first: &str, rest: &str, width: usize) {
+    out.push_str(first);
+    fill(out, text, first.width(), rest, width);
+}
+
+/// Breaks at spaces only; a word that is wider than the line stays whole, so that it can be copied.
+fn fill(out: &mut String, text: &str, mut column: usize, indent: &str, width: usize) {
+    let mut spaces = 0;
+    for (position, word) in text.split(' ').enumerate() {
+        spaces += usize::from(position > 0);
+        if word.is_empty() {
+            continue;
+        }
+        if position > 0 && column + spaces + word.width() > width {
+            out.push('\n');
+            out.push_str(indent);
+            column = indent.width();
+        } else {
+            out.extend(std::iter::repeat_n(' ', spaces));
+            column += spaces;
+        }
+        out.push_str(word);
+        column += word.width();
+        spaces = 0;
+    }
+    out.push('\n');
+}
+
+/// The last line: how much there is, in how many writes, and what is held.
+pub fn summary(plan: &Plan) -> String {
+    if plan
+        .steps
+        .iter()
+        .all(|step| matches!(step.ask, Ask::Told(_)))
+    {
+        return "In step: nothing to do.".to_owned();
+    }
+    let count = |is: fn(&Ask) -> bool| plan.steps.iter().filter(|step| is(&step.ask)).count();
+    let deployments = deployed(plan);
+    let mut parts = vec![format!("{} to make", plan.to_make())];
+    if !plan.writes.is_empty() {
+        let services = match deployments.len() {
+            0 => "no deployment".to_owned(),
+            1 => format!("1 deployment ({})", deployments.join("")),
+            many => format!("{many} deployments"),
+        };
+        parts.push(format!(
+            "{} {}, {services}",
+            plan.writes.len(),
+            if plan.writes.len() == 1 {
+                "write"
+            } else {
+                "writes"
+            }
+        ));
+    }
+    let others = [
+        (count(|ask| matches!(ask, Ask::Wait { .. })), "waiting"),
+        (count(|ask| matches!(ask, Ask::Hold { .. })), "held"),
+        (count(|ask| matches!(ask, Ask::Unseen(_))), "not seen"),
+    ];
+    parts.extend(
+        others
+            .iter()
+            .filter(|(many, _)| *many > 0)
+            .map(|(many, what)| format!("{many} {what}")),
+    );
+    format!("Plan: {}.", parts.join(" · "))
+}
+
+/// The services that get a new deployment.
+pub fn deployed(plan: &Plan) -> Vec<String> {
+    let mut services: Vec<String> = plan
+        .steps
+        .iter()
+        .filter(|step| matches!(step.ask, Ask::Make(_)) && step.effect.deploys())
+        .map(|step| step.of.name.clone())
+        .collect();
+    services.sort();
+    services.dedup();
+    services
+}

@@ -1,0 +1,127 @@
+//! The writes that carry a plan out: all configuration of an environment in one patch, everything else on its own.
+
+use crate::kinds::step::Step;
+use crate::world::Action;
+use crate::world::railway::{self, Change};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+/// One write: a request that changes something outside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Write {
+    /// Which steps of the plan it carries out, by their position.
+    pub steps: Vec<usize>,
+    /// What it does.
+    pub what: What,
+}
+
+/// What a write does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum What {
+    /// One patch of the environment's configuration (design rule 8).
+    Patch(Vec<Change>),
+    /// One action of its own.
+    One(railway::Action),
+}
+
+/// The fewest writes that carry out every step to make.
+pub fn coalesce(steps: &[Step]) -> Vec<Write> {
+    let mut changes = Vec::new();
+    let mut patched = Vec::new();
+    let mut others = Vec::new();
+    for (position, step) in steps.iter().enumerate() {
+        match step.action() {
+            Some(Action::Railway(railway::Action::Change(change))) => {
+                changes.push(change.clone());
+                patched.push(position);
+            }
+            Some(Action::Railway(action)) => others.push(Write {
+                steps: vec![position],
+                what: What::One(action.clone()),
+            }),
+            None => {}
+        }
+    }
+    let patch = (!changes.is_empty()).then_some(Write {
+        steps: patched,
+        what: What::Patch(changes),
+    });
+    patch.into_iter().chain(others).collect()
+}
+
+impl Write {
+    /// A joint patch as one patch a service: how a refusal finds the service that it means. Nothing where there is only one.
+    pub fn split(&self) -> Option<Vec<Write>> {
+        let What::Patch(changes) = &self.what else {
+            return None;
+        };
+        let mut by_service: BTreeMap<&str, (Vec<usize>, Vec<Change>)> = BTreeMap::new();
+        for (position, change) in self.steps.iter().zip(changes) {
+            let entry = by_service.entry(change.service.name.as_str()).or_default();
+            entry.0.push(*position);
+            entry.1.push(change.clone());
+        }
+        if by_service.len() < 2 {
+            return None;
+        }
+        Some(
+            by_service
+                .into_values()
+                .map(|(steps, changes)| Write {
+                    steps,
+                    what: What::Patch(changes),
+                })
+                .collect(),
+        )
+    }
+
+    /// The message that the write leaves in Railway's history: what, and a mark by which it is known again.
+    pub fn message(&self) -> String {
+        let mut fields: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+        if let What::Patch(changes) = &self.what {
+            for change in changes {
+                fields
+                    .entry(&change.service.name)
+                    .or_default()
+                    .insert(change.set.field().to_string());
+            }
+        }
+        let services: Vec<String> = fields
+            .iter()
+            .take(8)
+            .map(|(service, fields)| format!("{service} {}", few(fields)))
+            .collect();
+        let more = fields.len().saturating_sub(services.len());
+        let more = if more == 0 {
+            String::new()
+        } else {
+            format!("; {more} more services")
+        };
+        format!(
+            "reconciler: {}{more} [{}]",
+            services.join("; "),
+            self.mark()
+        )
+    }
+
+    /// The same for the same content; secrets are in it by name only.
+    pub fn mark(&self) -> String {
+        let content = serde_json::to_vec(&self.what).unwrap_or_default();
+        let mut mark = String::with_capacity(8);
+        for byte in Sha256::digest(&content).iter().take(4) {
+            let _ = write!(mark, "{byte:02x}");
+        }
+        mark
+    }
+}
+
+fn few(fields: &BTreeSet<String>) -> String {
+    let named: Vec<&str> = fields.iter().take(5).map(String::as_str).collect();
+    match fields.len().saturating_sub(named.len()) {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
+    }
+}

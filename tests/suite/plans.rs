@@ -1,0 +1,130 @@
+//! The cases of `tests/plans`: manifests, a sequence of worlds, and the plan that follows from each.
+//!
+//! `UPDATE_PLANS=1` writes the plans anew; read the difference before you commit it.
+
+use crate::worlds::Written;
+use reconciler::manifest::{Desired, load};
+use reconciler::plan::gate::{self, Memory};
+use reconciler::plan::text::{Look, text};
+use reconciler::plan::{Plan, plan};
+use reconciler::source::Files;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn cases() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plans");
+    let mut cases: Vec<PathBuf> = fs::read_dir(root)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir())
+        .collect();
+    cases.sort();
+    cases
+}
+
+fn desired(path: &Path, now: jiff::Timestamp) -> Desired {
+    let text = fs::read_to_string(path).unwrap();
+    let environment = "apiVersion: reconciler/v1alpha1\nkind: Environment\nmetadata: { name: production }\nspec:\n  railway: { project: sentia-manufacturing, environment: production }\n  secrets: { prefix: PRODUCTION_ }\n";
+    let texts = [
+        ("environment.yaml", environment),
+        ("manifests.yaml", text.as_str()),
+    ];
+    let files = Files {
+        directory: String::new(),
+        texts: texts
+            .into_iter()
+            .map(|(path, text)| (path.into(), text.into()))
+            .collect(),
+    };
+    load(&files, now).unwrap_or_else(|problems| panic!("{}: {problems:#?}", path.display()))
+}
+
+/// The steps of the sequence: each has a world, and the newest manifests up to it hold.
+fn planned(case: &Path) -> Vec<(PathBuf, Plan)> {
+    let mut manifests = case.join("manifests.yaml");
+    let mut plans = Vec::new();
+    for step in 1.. {
+        let world = case.join(format!("{step}-world.yaml"));
+        if !world.exists() {
+            break;
+        }
+        let newer = case.join(format!("{step}-manifests.yaml"));
+        if newer.exists() {
+            manifests = newer;
+        }
+        let text = fs::read_to_string(&world).unwrap();
+        let written: Written = serde_yaml::from_str(&text)
+            .unwrap_or_else(|failure| panic!("{}: {failure}", world.display()));
+        let memory = written
+            .began
+            .map_or_else(Memory::default, Memory::writing_since);
+        let (desired, world) = (desired(&manifests, written.now), written.world());
+        let plan = gate::hold(
+            plan(&desired, &world, written.now),
+            &world,
+            &memory,
+            written.now,
+        );
+        plans.push((case.join(format!("{step}-plan.txt")), plan));
+    }
+    assert!(!plans.is_empty(), "{} has no world", case.display());
+    plans
+}
+
+fn shown(plan: &Plan) -> String {
+    let mut out = text(
+        plan,
+        Look {
+            width: 100,
+            color: false,
+        },
+    );
+    for question in &plan.questions {
+        let _ = writeln!(out, "asks: {question:?}");
+    }
+    for write in &plan.writes {
+        let _ = writeln!(
+            out,
+            "write {}: {}",
+            write.mark(),
+            serde_json::to_string(&write.what).unwrap()
+        );
+    }
+    out
+}
+
+#[test]
+fn every_case_gives_its_plans() {
+    let update = reconciler::config::Config::read()
+        .plain("UPDATE_PLANS")
+        .is_some();
+    let mut count = 0;
+    for case in cases() {
+        for (path, plan) in planned(&case) {
+            let found = shown(&plan);
+            if update {
+                fs::write(&path, &found).unwrap();
+            }
+            let expected = fs::read_to_string(&path).unwrap_or_default();
+            assert_eq!(
+                expected,
+                found,
+                "{} (UPDATE_PLANS=1 writes it anew)",
+                path.display()
+            );
+            count += 1;
+        }
+    }
+    println!("plans: {count} plans in {} cases", cases().len());
+}
+
+#[test]
+fn the_same_inputs_give_the_same_plan_byte_for_byte() {
+    for case in cases() {
+        let (once, again) = (planned(&case), planned(&case));
+        for ((_, one), (_, other)) in once.iter().zip(&again) {
+            assert_eq!(shown(one), shown(other));
+        }
+    }
+}
