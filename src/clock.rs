@@ -1,0 +1,80 @@
+//! Now, sleep and jitter: the only door to time and chance.
+
+use jiff::Timestamp;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Tells the time and waits. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Clock {
+    source: Source,
+    chance: Arc<Mutex<u64>>,
+}
+
+#[derive(Debug, Clone)]
+enum Source {
+    /// The machine's clock.
+    Wall,
+    /// A moment, and what tokio's clock has counted since: virtual where that clock is paused.
+    Counted {
+        start: Timestamp,
+        began: tokio::time::Instant,
+    },
+}
+
+impl Clock {
+    /// The machine's clock; chance is seeded from it.
+    #[expect(clippy::disallowed_methods, reason = "this is the door")]
+    pub fn wall() -> Clock {
+        let seed = Timestamp::now().as_nanosecond().cast_unsigned();
+        Clock {
+            source: Source::Wall,
+            chance: Arc::new(Mutex::new(
+                u64::try_from(seed & u128::from(u64::MAX)).unwrap_or(1),
+            )),
+        }
+    }
+
+    /// A clock that begins at a moment and follows tokio's own, with chance from a seed: for simulation.
+    pub fn counted(start: Timestamp, seed: u64) -> Clock {
+        Clock {
+            source: Source::Counted {
+                start,
+                began: tokio::time::Instant::now(),
+            },
+            chance: Arc::new(Mutex::new(seed)),
+        }
+    }
+
+    /// The present moment.
+    #[expect(clippy::disallowed_methods, reason = "this is the door")]
+    pub fn now(&self) -> Timestamp {
+        match &self.source {
+            Source::Wall => Timestamp::now(),
+            Source::Counted { start, began } => start
+                .saturating_add(began.elapsed())
+                .unwrap_or(Timestamp::MAX),
+        }
+    }
+
+    /// Waits for a time.
+    pub async fn sleep(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+
+    /// Up to a fifth more or less than a time, so that many who wait do not come back together.
+    pub fn jittered(&self, time: Duration) -> Duration {
+        let share = self.chance() % 401;
+        time.saturating_mul(u32::try_from(800 + share).unwrap_or(1000)) / 1000
+    }
+
+    /// SplitMix64: small, and good enough to spread waits.
+    fn chance(&self) -> u64 {
+        let mut state = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
+        *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = *state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+}

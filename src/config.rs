@@ -1,0 +1,115 @@
+//! Settings from the process environment, read once: tokens, addresses, secrets.
+
+use crate::world::Seen;
+use crate::world::secret::Secret;
+use std::collections::BTreeMap;
+
+/// Railway's own address. The query string is needed: without one, its edge applies a flat limit of 10 requests a second (facts/railway.md 1).
+pub const RAILWAY_API_URL: &str = "https://backboard.railway.com/graphql/v2";
+
+/// What the process was started with.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    variables: BTreeMap<String, Secret>,
+}
+
+/// A token of Railway, by how it is sent.
+#[derive(Debug, Clone)]
+pub enum Token {
+    /// `RAILWAY_TOKEN`: one environment of one project.
+    Project(Secret),
+    /// `RAILWAY_API_TOKEN`: an account or a workspace.
+    Bearer(Secret),
+}
+
+impl Token {
+    /// What people call it.
+    pub fn words(&self) -> &'static str {
+        match self {
+            Token::Project(_) => "project token (RAILWAY_TOKEN)",
+            Token::Bearer(_) => "account or workspace token (RAILWAY_API_TOKEN)",
+        }
+    }
+
+    /// The secret itself.
+    pub fn secret(&self) -> &Secret {
+        match self {
+            Token::Project(secret) | Token::Bearer(secret) => secret,
+        }
+    }
+}
+
+impl Config {
+    /// Reads the process environment; what is not text is left out.
+    #[expect(clippy::disallowed_methods, reason = "this is the door")]
+    pub fn read() -> Config {
+        let variables = std::env::vars_os()
+            .filter_map(|(name, value)| {
+                Some((
+                    name.into_string().ok()?,
+                    Secret::new(value.into_string().ok()?),
+                ))
+            })
+            .collect();
+        Config { variables }
+    }
+
+    /// Settings as given, for tests.
+    pub fn of<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Config {
+        Config {
+            variables: variables
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), Secret::new(value)))
+                .collect(),
+        }
+    }
+
+    fn get(&self, name: &str) -> Option<&Secret> {
+        self.variables
+            .get(name)
+            .filter(|value| !value.reveal().is_empty())
+    }
+
+    /// A setting that is no secret.
+    pub fn plain(&self, name: &str) -> Option<&str> {
+        self.get(name).map(Secret::reveal)
+    }
+
+    /// The token for Railway; a project token wins, as in Railway's own command line.
+    pub fn railway_token(&self) -> Option<Token> {
+        let project = self
+            .get("RAILWAY_TOKEN")
+            .map(|token| Token::Project(token.clone()));
+        project.or_else(|| {
+            self.get("RAILWAY_API_TOKEN")
+                .map(|token| Token::Bearer(token.clone()))
+        })
+    }
+
+    /// Where Railway's API is.
+    pub fn railway_url(&self) -> &str {
+        self.plain("RAILWAY_API_URL").unwrap_or(RAILWAY_API_URL)
+    }
+
+    /// The secrets that manifests refer to, each read from the variable with the prefix before its name and from nowhere else (design rule 19).
+    pub fn secrets<'a>(
+        &self,
+        prefix: Option<&str>,
+        names: impl IntoIterator<Item = &'a str>,
+    ) -> BTreeMap<String, Seen<Secret>> {
+        let prefix = prefix.unwrap_or_default();
+        names
+            .into_iter()
+            .map(|name| {
+                let full = format!("{prefix}{name}");
+                let seen = match self.get(&full) {
+                    Some(secret) if !prefix.is_empty() => Seen::Facts(secret.clone()),
+                    Some(_) | None => Seen::Unseen(format!(
+                        "the secret {name} is not there: {full} is not set, or empty"
+                    )),
+                };
+                (name.to_owned(), seen)
+            })
+            .collect()
+    }
+}

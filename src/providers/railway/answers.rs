@@ -1,0 +1,533 @@
+//! Railway's answers as values of the world: defaults filled in, masks kept as unknown, one bad part never spoiling another.
+
+use super::exchange::Problem;
+use crate::providers::Scope;
+use crate::world::railway::{
+    Deployment, Field, History, Named, Patch, PatchState, READY_SECONDS, Railway, Ready, Service,
+    Source, Status, Variable,
+};
+use crate::world::secret::{Scrubber, Secret};
+use crate::world::{Failure, Seen};
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The whole environment out of the answer to `OBSERVE`, or to `OBSERVE_BY_TOKEN` with `under` = `projectToken`.
+///
+/// # Errors
+/// [`Failure::Passing`] when a part failed without which nothing can be said.
+pub fn railway(
+    data: &Value,
+    under: &str,
+    problems: &[Problem],
+    more_services: &[Value],
+    more_instances: &[Value],
+) -> Result<Railway, Failure> {
+    let root = if under.is_empty() { data } else { &data[under] };
+    let (project, environment) = (&root["project"], &root["environment"]);
+    let broken = broken_instances(problems, under)?;
+    let named = |of: &Value| {
+        Some(Named {
+            id: of["id"].as_str()?.to_owned(),
+            name: of["name"].as_str()?.to_owned(),
+        })
+    };
+    let (Some(project_named), Some(environment_named), Some(config)) = (
+        named(project),
+        named(environment),
+        environment["config"].as_object(),
+    ) else {
+        return Err(Failure::Passing(
+            "Railway's answer lacks the project, the environment or its configuration".to_owned(),
+        ));
+    };
+    let first = environment["serviceInstances"]["edges"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|edge| &edge["node"]);
+    let mut services = BTreeMap::new();
+    let configs = config.get("services").and_then(Value::as_object);
+    for (position, instance) in first.chain(more_instances).enumerate() {
+        let Some(name) = instance["serviceName"].as_str() else {
+            return Err(Failure::Passing(
+                "Railway's answer lacks the name of a service".to_owned(),
+            ));
+        };
+        let seen = match broken.get(&position) {
+            Some(words) => Seen::Unseen(words.clone()),
+            None => service(instance, configs),
+        };
+        services.insert(name.to_owned(), seen);
+    }
+    let listed = project["services"]["edges"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|edge| &edge["node"]);
+    let elsewhere = listed
+        .chain(more_services)
+        .filter_map(|node| node["name"].as_str())
+        .filter(|name| !services.contains_key(*name))
+        .map(str::to_owned)
+        .collect();
+    let (staged, history) = if under.is_empty() {
+        (staged(data, problems), history(data, problems))
+    } else if environment["unmergedChangesCount"].as_u64() == Some(0) {
+        (Seen::Facts(Vec::new()), Seen::Unasked)
+    } else {
+        (Seen::Unasked, Seen::Unasked)
+    };
+    Ok(Railway {
+        project: project_named,
+        environment: environment_named,
+        services,
+        elsewhere,
+        staged,
+        history,
+        region_names: region_names(&data["regions"]),
+    })
+}
+
+/// The instances of the first page whose part of the answer failed, by position. Any other failure in what a plan needs spoils the whole.
+fn broken_instances(problems: &[Problem], under: &str) -> Result<BTreeMap<usize, String>, Failure> {
+    let mut broken = BTreeMap::new();
+    for problem in problems {
+        let path: Vec<&str> = problem
+            .path
+            .iter()
+            .map(String::as_str)
+            .skip_while(|step| !under.is_empty() && *step == under)
+            .collect();
+        match path.as_slice() {
+            [
+                "environmentStagedChanges" | "environmentPatches" | "regions",
+                ..,
+            ] => {}
+            ["environment", "serviceInstances", "edges", position, ..]
+                if position.parse::<usize>().is_ok() =>
+            {
+                broken.insert(
+                    position.parse().unwrap_or_default(),
+                    format!("Railway says: {}", problem.message),
+                );
+            }
+            _ => {
+                return Err(Failure::Passing(format!(
+                    "Railway says: {}",
+                    problem.message
+                )));
+            }
+        }
+    }
+    Ok(broken)
+}
+
+/// Airport code to name and back: a key of one sort may come back as the other (facts/railway.md 8, "Regions").
+fn region_names(regions: &Value) -> BTreeMap<String, String> {
+    let pairs = regions
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|region| {
+            Some((
+                region["id"].as_str()?.to_owned(),
+                region["name"].as_str()?.to_owned(),
+            ))
+        });
+    pairs
+        .filter(|(id, name)| id != name)
+        .flat_map(|(id, name)| [(id.clone(), name.clone()), (name, id)])
+        .collect()
+}
+
+fn service(instance: &Value, configs: Option<&Map<String, Value>>) -> Seen<Service> {
+    let Some(id) = instance["serviceId"].as_str() else {
+        return Seen::Unseen("Railway's answer lacks its id".to_owned());
+    };
+    let Some(config) = configs
+        .and_then(|configs| configs.get(id))
+        .and_then(Value::as_object)
+    else {
+        return Seen::Unseen("Railway's answer lacks its configuration".to_owned());
+    };
+    let newest = match &instance["latestDeployment"] {
+        Value::Null => None,
+        node => match deployment(node) {
+            Some(deployment) => Some(deployment),
+            None => return Seen::Unseen("its newest deployment cannot be read".to_owned()),
+        },
+    };
+    let deploy = config.get("deploy").unwrap_or(&Value::Null);
+    let auto = &config.get("source").unwrap_or(&Value::Null)["autoUpdates"]["type"];
+    Seen::Facts(Service {
+        id: id.to_owned(),
+        source: source(config.get("source").unwrap_or(&Value::Null)),
+        updates_itself: auto.as_str().is_some_and(|kind| kind != "disabled"),
+        ready: Ready {
+            path: text(&deploy["healthcheckPath"]),
+            within_seconds: deploy["healthcheckTimeout"]
+                .as_u64()
+                .unwrap_or(READY_SECONDS),
+        },
+        placement: placement(deploy),
+        variables: variables(config.get("variables").unwrap_or(&Value::Null)),
+        has_volume: config
+            .get("volumeMounts")
+            .and_then(Value::as_object)
+            .is_some_and(|mounts| mounts.values().any(|mount| !mount.is_null())),
+        has_schedule: text(&deploy["cronSchedule"]).is_some(),
+        updated_at: time(&instance["updatedAt"]),
+        is_serving: instance["activeDeployments"]
+            .as_array()
+            .is_some_and(|active| !active.is_empty()),
+        newest,
+        kept: Seen::Unasked,
+        log: Seen::Unasked,
+    })
+}
+
+/// Text that says something: both null and "" mean that nothing is set.
+fn text(value: &Value) -> Option<String> {
+    value
+        .as_str()
+        .filter(|text| !text.is_empty())
+        .map(str::to_owned)
+}
+
+fn time(value: &Value) -> Option<Timestamp> {
+    value.as_str()?.parse().ok()
+}
+
+fn source(source: &Value) -> Source {
+    match (text(&source["image"]), text(&source["repo"])) {
+        (Some(image), _) => Source::Image(image),
+        (None, Some(name)) => Source::Repository { name },
+        (None, None) => Source::Nothing,
+    }
+}
+
+/// Placement from `multiRegionConfig`; older services have `region` and `numReplicas` only (facts/railway.md 8, "Replicas").
+fn placement(deploy: &Value) -> Seen<BTreeMap<String, u32>> {
+    let Some(regions) = deploy["multiRegionConfig"]
+        .as_object()
+        .filter(|regions| regions.values().any(|region| !region.is_null()))
+    else {
+        let count = deploy["numReplicas"]
+            .as_u64()
+            .and_then(|count| u32::try_from(count).ok());
+        return match (text(&deploy["region"]), count) {
+            (Some(region), count) => Seen::Facts(BTreeMap::from([(region, count.unwrap_or(1))])),
+            (None, None | Some(1)) => Seen::Facts(BTreeMap::new()),
+            (None, Some(_)) => {
+                Seen::Unseen("Railway tells how many replicas there are, not where".to_owned())
+            }
+        };
+    };
+    let mut placement = BTreeMap::new();
+    for (region, stored) in regions.iter().filter(|(_, stored)| !stored.is_null()) {
+        let count = match &stored["numReplicas"] {
+            Value::Null => Some(1),
+            count => count.as_u64().and_then(|count| u32::try_from(count).ok()),
+        };
+        let Some(count) = count else {
+            return Seen::Unseen(format!("the number of replicas in {region} cannot be read"));
+        };
+        placement.insert(region.clone(), count);
+    }
+    Seen::Facts(placement)
+}
+
+fn variables(variables: &Value) -> Seen<BTreeMap<String, Variable>> {
+    let Some(variables) = variables.as_object() else {
+        return if variables.is_null() {
+            Seen::Facts(BTreeMap::new())
+        } else {
+            Seen::Unseen("its variables cannot be read".to_owned())
+        };
+    };
+    Seen::Facts(
+        variables
+            .iter()
+            .filter(|(_, stored)| !stored.is_null())
+            .map(|(name, stored)| (name.clone(), variable(stored)))
+            .collect(),
+    )
+}
+
+/// null, "" and stars are masks as well as values, so they say nothing (facts/railway.md 2.3).
+fn variable(stored: &Value) -> Variable {
+    let sealed = stored["isSealed"].as_bool() == Some(true);
+    let value = stored["value"]
+        .as_str()
+        .filter(|value| !sealed && !value.is_empty() && !value.chars().all(|sign| sign == '*'));
+    Variable {
+        value: value.map(Secret::new),
+        sealed,
+    }
+}
+
+/// The deployments of a connection, without those that cannot be read.
+pub fn deployments(connection: &Value) -> Vec<Deployment> {
+    connection["edges"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|edge| deployment(&edge["node"]))
+        .collect()
+}
+
+fn deployment(node: &Value) -> Option<Deployment> {
+    let meta = &node["meta"];
+    Some(Deployment {
+        id: node["id"].as_str()?.to_owned(),
+        status: status(node["status"].as_str()?),
+        created_at: time(&node["createdAt"])?,
+        image: text(&meta["image"]),
+        commit: text(&meta["commitHash"]),
+        patch: text(&meta["patchId"]),
+        stopped: node["deploymentStopped"].as_bool() == Some(true),
+        can_rollback: node["canRollback"].as_bool() == Some(true),
+    })
+}
+
+/// facts/railway.md 4.
+fn status(word: &str) -> Status {
+    match word {
+        "QUEUED" | "WAITING" | "INITIALIZING" | "BUILDING" | "DEPLOYING" => {
+            Status::Rolling(word.to_owned())
+        }
+        "SUCCESS" | "SLEEPING" => Status::Healthy,
+        "FAILED" | "CRASHED" => Status::Failed(word.to_owned()),
+        "NEEDS_APPROVAL" => Status::NeedsApproval,
+        "SKIPPED" => Status::Skipped,
+        "REMOVING" | "REMOVED" => Status::Removed,
+        other => Status::Unknown(other.to_owned()),
+    }
+}
+
+/// What is staged and not committed, by the paths that it touches.
+pub fn staged(data: &Value, problems: &[Problem]) -> Seen<Vec<String>> {
+    if let Some(words) = failed(problems, "environmentStagedChanges") {
+        return Seen::Unseen(words);
+    }
+    let patch = &data["environmentStagedChanges"];
+    match (patch["status"].as_str(), &patch["patch"]) {
+        (Some("STAGED"), Value::Object(parts)) => Seen::Facts(paths(parts)),
+        // What was committed last is answered where nothing is staged.
+        (Some("COMMITTED" | "APPLYING"), _) => Seen::Facts(Vec::new()),
+        _ => Seen::Unseen("Railway does not tell what is staged".to_owned()),
+    }
+}
+
+fn failed(problems: &[Problem], part: &str) -> Option<String> {
+    problems
+        .iter()
+        .find(|problem| problem.path.first().is_some_and(|first| first == part))
+        .map(|problem| format!("Railway says: {}", problem.message))
+}
+
+/// `services.<id>.variables.NAME`, three levels below a service and one elsewhere.
+fn paths(parts: &Map<String, Value>) -> Vec<String> {
+    let mut paths = Vec::new();
+    for (key, value) in parts {
+        match value.as_object().filter(|inner| !inner.is_empty()) {
+            Some(inner) => paths.extend(paths_below(
+                key,
+                inner,
+                if key == "services" { 3 } else { 1 },
+            )),
+            None if value.is_object() => {}
+            None => paths.push(key.clone()),
+        }
+    }
+    paths
+}
+
+fn paths_below(prefix: &str, parts: &Map<String, Value>, depth: usize) -> Vec<String> {
+    parts
+        .iter()
+        .flat_map(|(key, value)| {
+            let path = format!("{prefix}.{key}");
+            match value
+                .as_object()
+                .filter(|inner| depth > 1 && !inner.is_empty())
+            {
+                Some(inner) => paths_below(&path, inner, depth - 1),
+                None => vec![path],
+            }
+        })
+        .collect()
+}
+
+/// The newest patches.
+pub fn history(data: &Value, problems: &[Problem]) -> Seen<History> {
+    if let Some(words) = failed(problems, "environmentPatches") {
+        return Seen::Unseen(words);
+    }
+    let connection = &data["environmentPatches"];
+    let Some(edges) = connection["edges"].as_array() else {
+        return Seen::Unseen("Railway does not tell the history".to_owned());
+    };
+    let mut patches: Vec<Patch> = edges
+        .iter()
+        .filter_map(|edge| patch(&edge["node"]))
+        .collect();
+    patches.sort_by(|one, other| other.at.cmp(&one.at));
+    Seen::Facts(History {
+        patches,
+        is_whole: connection["pageInfo"]["hasNextPage"].as_bool() == Some(false),
+    })
+}
+
+fn patch(node: &Value) -> Option<Patch> {
+    let failure = text(&node["lastAppliedError"]);
+    let state = match (node["status"].as_str()?, failure) {
+        ("STAGED", _) => return None,
+        (_, Some(words)) => PatchState::Failed(words),
+        ("APPLYING", None) => PatchState::Applying,
+        ("COMMITTED", None) => PatchState::Committed,
+        (other, None) => PatchState::Failed(other.to_owned()),
+    };
+    Some(Patch {
+        id: node["id"].as_str()?.to_owned(),
+        at: time(&node["appliedAt"]).or_else(|| time(&node["createdAt"]))?,
+        state,
+        message: node["message"].as_str().unwrap_or_default().to_owned(),
+        touched: touched(&node["patch"]),
+    })
+}
+
+fn touched(patch: &Value) -> BTreeMap<String, BTreeSet<Field>> {
+    let mut touched: BTreeMap<String, BTreeSet<Field>> = BTreeMap::new();
+    for (key, value) in patch.as_object().into_iter().flatten() {
+        if key != "services" {
+            touched
+                .entry(String::new())
+                .or_default()
+                .insert(Field::Other(key.clone()));
+            continue;
+        }
+        for (id, parts) in value.as_object().into_iter().flatten() {
+            touched.entry(id.clone()).or_default().extend(fields(parts));
+        }
+    }
+    touched
+}
+
+fn fields(parts: &Value) -> BTreeSet<Field> {
+    let below = |part: &'static str| {
+        parts[part]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(key, _)| key.as_str())
+    };
+    let source = below("source").map(|key| match key {
+        "image" => Field::Image,
+        "commitSha" => Field::Commit,
+        other => Field::Other(format!("source.{other}")),
+    });
+    let deploy = below("deploy").map(|key| match key {
+        "healthcheckPath" | "healthcheckTimeout" => Field::Ready,
+        "multiRegionConfig" | "numReplicas" | "region" => Field::Replicas,
+        other => Field::Other(format!("deploy.{other}")),
+    });
+    let variables = below("variables").map(|name| Field::Variable(name.to_owned()));
+    let others = parts
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(key, _)| !matches!(key.as_str(), "source" | "deploy" | "variables"))
+        .map(|(key, _)| Field::Other(key.clone()));
+    source
+        .chain(deploy)
+        .chain(variables)
+        .chain(others)
+        .collect()
+}
+
+/// The last lines of what ran, or of the build where nothing ran; every known value taken out.
+pub fn last_lines(data: &Value, count: usize, scrubber: &Scrubber) -> Vec<String> {
+    let lines = |of: &str| -> Vec<&str> {
+        data[of]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|line| line["message"].as_str())
+            .collect()
+    };
+    let ran = lines("ran");
+    let lines = if ran.is_empty() { lines("built") } else { ran };
+    let skipped = lines.len().saturating_sub(count);
+    lines
+        .into_iter()
+        .skip(skipped)
+        .map(|line| scrubber.scrub(line))
+        .map(|line| {
+            line.chars()
+                .filter(|sign| !sign.is_control())
+                .take(160)
+                .collect()
+        })
+        .collect()
+}
+
+/// The ids behind names, or what people can do about it.
+///
+/// # Errors
+/// [`Failure::Refused`] naming what there is.
+pub fn ids(projects: &[Value], scope: &Scope) -> Result<(String, String), Failure> {
+    let found = find(
+        projects.iter().map(|edge| &edge["node"]),
+        &scope.project,
+        "project",
+        "the token",
+    )?;
+    let environments = found["environments"]["edges"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|edge| &edge["node"]);
+    let environment = find(
+        environments,
+        &scope.environment,
+        "environment",
+        &format!("project {}", scope.project),
+    )?;
+    let id = |node: &Value| node["id"].as_str().unwrap_or_default().to_owned();
+    Ok((id(found), id(environment)))
+}
+
+fn find<'a>(
+    nodes: impl Iterator<Item = &'a Value>,
+    wanted: &str,
+    what: &str,
+    within: &str,
+) -> Result<&'a Value, Failure> {
+    let nodes: Vec<&Value> = nodes.collect();
+    let fitting: Vec<&&Value> = nodes
+        .iter()
+        .filter(|node| node["name"] == wanted || node["id"] == wanted)
+        .collect();
+    match fitting.as_slice() {
+        [one] => Ok(one),
+        [] => {
+            let names: Vec<&str> = nodes
+                .iter()
+                .filter_map(|node| node["name"].as_str())
+                .collect();
+            let meant = crate::problem::nearest(wanted, names.iter().copied())
+                .map(|near| format!(", did you mean `{near}`?"))
+                .unwrap_or_default();
+            Err(Failure::Refused(format!(
+                "no {what} `{wanted}` that {within} shows{meant} ({} there)",
+                names.len()
+            )))
+        }
+        many => Err(Failure::Refused(format!(
+            "{} {what}s are called `{wanted}`: write the id instead",
+            many.len()
+        ))),
+    }
+}

@@ -1,0 +1,169 @@
+//! Every GraphQL document that is sent to Railway. A test holds each to the upstream schema and to the sandbox's own.
+
+/// What a plan reads of a project.
+macro_rules! project_parts {
+    () => {
+        "fragment ProjectParts on Project { id name services(first: $page) { edges { node { id name } } pageInfo { hasNextPage endCursor } } }
+"
+    };
+}
+
+/// What a plan reads of an environment. Objects that are not nullable but whose id is (`Deployment.service`, …) are never selected (facts/railway.md 2.1).
+macro_rules! environment_parts {
+    () => {
+        "fragment EnvironmentParts on Environment { id name unmergedChangesCount config(decryptVariables: true) serviceInstances(first: $page) { ...Instances } }
+fragment Instances on EnvironmentServiceInstancesConnection { edges { node { serviceId serviceName updatedAt latestDeployment { ...DeploymentParts } activeDeployments { id } } } pageInfo { hasNextPage endCursor } }
+"
+    };
+}
+
+macro_rules! deployment_parts {
+    () => {
+        "fragment DeploymentParts on Deployment { id status createdAt canRollback deploymentStopped meta }
+"
+    };
+}
+
+macro_rules! history_parts {
+    () => {
+        "fragment Staged on EnvironmentPatch { status patch(decryptVariables: false) }
+fragment Patches on QueryEnvironmentPatchesConnection { edges { node { id status message createdAt appliedAt lastAppliedError patch(decryptVariables: false) } } pageInfo { hasNextPage } }
+"
+    };
+}
+
+/// Everything, for a project and an environment that are known by id.
+pub const OBSERVE: &str = concat!(
+    "query Observe($project: String!, $environment: String!, $page: Int!) {
+  project(id: $project) { ...ProjectParts }
+  environment(id: $environment, projectId: $project) { ...EnvironmentParts }
+  environmentStagedChanges(environmentId: $environment) { ...Staged }
+  environmentPatches(environmentId: $environment, first: 10) { ...Patches }
+  regions(projectId: $project) { id name }
+}
+",
+    project_parts!(),
+    environment_parts!(),
+    deployment_parts!(),
+    history_parts!()
+);
+
+/// Everything but the history, for the one environment that a project token opens.
+pub const OBSERVE_BY_TOKEN: &str = concat!(
+    "query ObserveByToken($page: Int!) {
+  projectToken { project { ...ProjectParts } environment { ...EnvironmentParts } }
+  regions { id name }
+}
+",
+    project_parts!(),
+    environment_parts!(),
+    deployment_parts!()
+);
+
+/// The configuration history and what is staged.
+pub const HISTORY: &str = concat!(
+    "query History($environment: String!) {
+  environmentStagedChanges(environmentId: $environment) { ...Staged }
+  environmentPatches(environmentId: $environment, first: 30) { ...Patches }
+}
+",
+    history_parts!()
+);
+
+/// The next page of a project's services.
+pub const MORE_SERVICES: &str = "query MoreServices($project: String!, $page: Int!, $after: String) {
+  project(id: $project) { services(first: $page, after: $after) { edges { node { id name } } pageInfo { hasNextPage endCursor } } }
+}
+";
+
+/// The next page of an environment's service instances.
+pub const MORE_INSTANCES: &str = concat!(
+    "query MoreInstances($project: String!, $environment: String!, $page: Int!, $after: String) {
+  environment(id: $environment, projectId: $project) { serviceInstances(first: $page, after: $after) { ...Instances } }
+}
+fragment Instances on EnvironmentServiceInstancesConnection { edges { node { serviceId serviceName updatedAt latestDeployment { ...DeploymentParts } activeDeployments { id } } } pageInfo { hasNextPage endCursor } }
+",
+    deployment_parts!()
+);
+
+/// The names of all projects and environments that a token can see.
+pub const NAMES: &str = "query Names($page: Int!, $after: String) {
+  projects(first: $page, after: $after) { edges { node { id name environments(first: $page, isEphemeral: false) { edges { node { id name } } pageInfo { hasNextPage } } } } pageInfo { hasNextPage endCursor } }
+}
+";
+
+/// A service's deployments, newest first.
+pub const KEPT: &str = concat!(
+    "query Kept($project: String!, $environment: String!, $service: String!) {
+  deployments(input: { projectId: $project, environmentId: $environment, serviceId: $service, includeDeleted: false }, first: 20) { edges { node { ...DeploymentParts } } }
+}
+",
+    deployment_parts!()
+);
+
+/// The last lines of a deployment's logs.
+pub const LOG: &str = "query Log($deployment: String!) {
+  built: buildLogs(deploymentId: $deployment, limit: 20) { timestamp message }
+  ran: deploymentLogs(deploymentId: $deployment, limit: 20) { timestamp message }
+}
+";
+
+/// Who a bearer token is.
+pub const WHO: &str = "query Who { apiToken { workspaces { id name } } }
+";
+
+/// Which environment a project token opens.
+pub const WHICH: &str =
+    "query Which { projectToken { name project { id name } environment { id name } } }
+";
+
+/// Commits a configuration patch.
+pub const PATCH: &str =
+    "mutation Patch($environment: String!, $patch: EnvironmentConfig!, $message: String!) {
+  environmentPatchCommit(environmentId: $environment, patch: $patch, commitMessage: $message)
+}
+";
+
+/// Stores an image without deploying it.
+pub const STORE_IMAGE: &str = "mutation StoreImage($environment: String!, $service: String!, $image: String!) {
+  serviceInstanceUpdate(environmentId: $environment, serviceId: $service, input: { source: { image: $image } })
+}
+";
+
+/// Deploys what is stored.
+pub const DEPLOY: &str =
+    "mutation Deploy($environment: String!, $service: String!, $commit: String) {
+  serviceInstanceDeployV2(environmentId: $environment, serviceId: $service, commitSha: $commit)
+}
+";
+
+/// Deploys again what a deployment ran, from its kept image.
+pub const REDEPLOY: &str = "mutation Redeploy($deployment: String!) {
+  deploymentRedeploy(id: $deployment, usePreviousImageTag: true) { id }
+}
+";
+
+/// Goes back to a kept deployment.
+pub const ROLLBACK: &str = "mutation Rollback($deployment: String!) {
+  deploymentRollback(id: $deployment)
+}
+";
+
+/// Every document by name, for the test that holds them to the schema.
+pub const ALL: &[(&str, &str)] = &[
+    ("OBSERVE", OBSERVE),
+    ("OBSERVE_BY_TOKEN", OBSERVE_BY_TOKEN),
+    ("HISTORY", HISTORY),
+    ("MORE_SERVICES", MORE_SERVICES),
+    ("MORE_INSTANCES", MORE_INSTANCES),
+    ("NAMES", NAMES),
+    ("KEPT", KEPT),
+    ("LOG", LOG),
+    ("WHO", WHO),
+    ("WHICH", WHICH),
+    ("PATCH", PATCH),
+    ("STORE_IMAGE", STORE_IMAGE),
+    ("DEPLOY", DEPLOY),
+    ("REDEPLOY", REDEPLOY),
+    ("ROLLBACK", ROLLBACK),
+];

@@ -1,0 +1,356 @@
+//! One GraphQL exchange with Railway: the request, and by what its answer says, one of the names of failure.
+
+use crate::clock::Clock;
+use crate::config::Token;
+use crate::kinds::shown::one_line;
+use crate::providers::http::{Broken, Transport};
+use crate::world::Failure;
+use crate::world::secret::Scrubber;
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
+use http::{Request, Response, StatusCode};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// A read is worth this many tries.
+const TRIES: u32 = 4;
+/// The first wait between tries; it doubles.
+const PAUSE: Duration = Duration::from_millis(500);
+/// A throttled read waits so long at most before it gives up.
+const LONGEST_WAIT: Duration = Duration::from_secs(90);
+/// What a 429 without a time means (facts/railway.md 1: the edge sends none).
+const UNTOLD_WAIT: Duration = Duration::from_secs(30);
+/// No offset known yet.
+const UNKNOWN: i64 = i64::MIN;
+
+/// Sends documents to one address with one token.
+#[derive(Clone)]
+pub(super) struct Exchange {
+    transport: Arc<dyn Transport>,
+    uri: http::Uri,
+    token: Token,
+    clock: Clock,
+    count: Arc<AtomicUsize>,
+    ahead: Arc<AtomicI64>,
+}
+
+/// What a read brought: data, and the places where it failed.
+#[derive(Debug, Clone)]
+pub(super) struct Answer {
+    pub data: Value,
+    pub problems: Vec<Problem>,
+}
+
+/// One error of a GraphQL answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The path that has no value for it.
+    pub path: Vec<String>,
+    /// The server's words.
+    pub message: String,
+}
+
+impl Answer {
+    /// The data, when nothing failed.
+    pub(super) fn whole(self) -> Result<Value, Failure> {
+        match self.problems.first() {
+            Some(problem) => Err(Failure::Refused(problem.message.clone())),
+            None => Ok(self.data),
+        }
+    }
+}
+
+impl Exchange {
+    pub(super) fn new(
+        transport: Arc<dyn Transport>,
+        url: &str,
+        token: Token,
+        clock: Clock,
+    ) -> Result<Exchange, Failure> {
+        // Without a query string Railway's edge limits to 10 requests a second and then blocks (facts/railway.md 1).
+        let with_source = if url.contains('?') {
+            url.to_owned()
+        } else {
+            format!("{url}?source=reconciler")
+        };
+        let uri: http::Uri = with_source
+            .parse()
+            .map_err(|_| Failure::Refused("RAILWAY_API_URL is not an address".to_owned()))?;
+        if uri.host().is_none() || !matches!(uri.scheme_str(), Some("http" | "https")) {
+            return Err(Failure::Refused(
+                "RAILWAY_API_URL is not an http or https address".to_owned(),
+            ));
+        }
+        Ok(Exchange {
+            transport,
+            uri,
+            token,
+            clock,
+            count: Arc::default(),
+            ahead: Arc::new(AtomicI64::new(UNKNOWN)),
+        })
+    }
+
+    pub(super) fn requests(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn clock_ahead_seconds(&self) -> Option<i64> {
+        let ahead = self.ahead.load(Ordering::Relaxed);
+        (ahead != UNKNOWN).then_some(ahead)
+    }
+
+    /// A read, tried again while that may help.
+    pub(super) async fn read(&self, document: &str, variables: Value) -> Result<Answer, Failure> {
+        let body = body(document, &variables);
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let failure = match self.once(body.clone(), Purpose::Read).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            let wait = match &failure {
+                Failure::Throttled { until } => {
+                    until.duration_since(self.clock.now()).unsigned_abs()
+                }
+                Failure::Passing(_) | Failure::Unclear(_) => {
+                    self.clock.jittered(PAUSE * 2u32.pow(tries - 1))
+                }
+                Failure::Refused(_) | Failure::Denied(_) => return Err(self.without_token(failure)),
+            };
+            if tries >= TRIES || wait > LONGEST_WAIT {
+                return Err(self.without_token(failure));
+            }
+            tracing::debug!(tries, ?wait, %failure, "reading again");
+            self.clock.sleep(wait).await;
+        }
+    }
+
+    /// A write, sent once: whoever called decides what an unclear end means.
+    pub(super) async fn write(
+        &self,
+        document: &str,
+        variables: Value,
+        scrubber: &Scrubber,
+    ) -> Result<(), Failure> {
+        let answer = self.once(body(document, &variables), Purpose::Write).await;
+        let failure = match answer {
+            Ok(answer) if answer.problems.is_empty() => return Ok(()),
+            Ok(answer) => Failure::Unclear(
+                answer
+                    .problems
+                    .first()
+                    .map(|problem| problem.message.clone())
+                    .unwrap_or_default(),
+            ),
+            Err(failure) => failure,
+        };
+        Err(reworded(self.without_token(failure), |text| {
+            scrubber.scrub(text)
+        }))
+    }
+
+    fn without_token(&self, failure: Failure) -> Failure {
+        let scrubber = Scrubber::new([self.token.secret()]);
+        reworded(failure, |text| one_line_long(&scrubber.scrub(text)))
+    }
+
+    async fn once(&self, body: Bytes, purpose: Purpose) -> Result<Answer, Failure> {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        let response = match self.transport.send(self.request(body)?).await {
+            Ok(response) => response,
+            Err(Broken::NotSent(words)) => {
+                return Err(Failure::Passing(format!("cannot reach {words}")));
+            }
+            Err(Broken::Lost(words)) => return Err(Failure::Unclear(words)),
+        };
+        let now = self.clock.now();
+        self.note_offset(response.headers(), now);
+        judge(&response, purpose, now)
+    }
+
+    fn request(&self, body: Bytes) -> Result<Request<Bytes>, Failure> {
+        let (name, value) = match &self.token {
+            Token::Project(token) => ("Project-Access-Token", token.reveal().to_owned()),
+            Token::Bearer(token) => (AUTHORIZATION.as_str(), format!("Bearer {}", token.reveal())),
+        };
+        let mut value = http::HeaderValue::from_str(value.trim())
+            .map_err(|_| Failure::Denied("the token holds signs that no token has".to_owned()))?;
+        value.set_sensitive(true);
+        Request::post(self.uri.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .header(name, value)
+            .body(body)
+            .map_err(|failure| Failure::Refused(failure.to_string()))
+    }
+
+    fn note_offset(&self, headers: &HeaderMap, now: Timestamp) {
+        let date = headers
+            .get(DATE)
+            .and_then(|date| date.to_str().ok())
+            .and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
+        if let Some(date) = date {
+            self.ahead.store(
+                now.as_second() - date.timestamp().as_second(),
+                Ordering::Relaxed,
+            );
+        }
+    }
+}
+
+/// Whether a lost answer may have changed something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Read,
+    Write,
+}
+
+fn body(document: &str, variables: &Value) -> Bytes {
+    serde_json::to_vec(&json!({ "query": document, "variables": variables }))
+        .unwrap_or_default()
+        .into()
+}
+
+fn reworded(failure: Failure, change: impl Fn(&str) -> String) -> Failure {
+    match failure {
+        Failure::Refused(words) => Failure::Refused(change(&words)),
+        Failure::Passing(words) => Failure::Passing(change(&words)),
+        Failure::Unclear(words) => Failure::Unclear(change(&words)),
+        Failure::Denied(words) => Failure::Denied(change(&words)),
+        Failure::Throttled { until } => Failure::Throttled { until },
+    }
+}
+
+/// Upstream words, without control characters and bounded.
+fn one_line_long(text: &str) -> String {
+    let words: Vec<String> = text.split_whitespace().map(one_line).collect();
+    let mut line = words.join(" ");
+    if let Some((cut, _)) = line.char_indices().nth(300) {
+        line.truncate(cut);
+        line.push('…');
+    }
+    line
+}
+
+/// What an HTTP answer means (facts/railway.md 1).
+fn judge(response: &Response<Bytes>, purpose: Purpose, now: Timestamp) -> Result<Answer, Failure> {
+    let status = response.status();
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        return Err(Failure::Throttled {
+            until: retry_at(response.headers(), now),
+        });
+    }
+    let parsed: Option<Value> = serde_json::from_slice(response.body()).ok();
+    let Some(answer) =
+        parsed.filter(|answer| answer["data"].is_object() || answer["errors"].is_array())
+    else {
+        return Err(not_graphql(status, purpose));
+    };
+    let problems: Vec<Problem> = answer["errors"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(problem)
+        .collect();
+    let Some(first) = problems.first() else {
+        return Ok(Answer {
+            data: answer["data"].clone(),
+            problems,
+        });
+    };
+    let code = answer["errors"][0]["extensions"]["code"]
+        .as_str()
+        .unwrap_or_default();
+    let failure = failure(&first.message, code, purpose);
+    let is_partial = purpose == Purpose::Read
+        && answer["data"].is_object()
+        && !matches!(failure, Failure::Denied(_))
+        && problems.iter().all(|problem| !problem.path.is_empty());
+    if is_partial {
+        Ok(Answer {
+            data: answer["data"].clone(),
+            problems,
+        })
+    } else {
+        Err(failure)
+    }
+}
+
+fn retry_at(headers: &HeaderMap, now: Timestamp) -> Timestamp {
+    let seconds = headers
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.trim().parse::<u64>().ok());
+    // An hour is the longest window that Railway counts in.
+    let wait = seconds.map_or(UNTOLD_WAIT, |seconds| {
+        Duration::from_secs(seconds.clamp(1, 3600))
+    });
+    now.saturating_add(wait).unwrap_or(Timestamp::MAX)
+}
+
+fn not_graphql(status: StatusCode, purpose: Purpose) -> Failure {
+    let words = format!(
+        "the server answered HTTP {} without GraphQL; is RAILWAY_API_URL Railway's API?",
+        status.as_u16()
+    );
+    match (status, purpose) {
+        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => {
+            Failure::Denied(format!("the server answered HTTP {}", status.as_u16()))
+        }
+        (_, Purpose::Read) if status.is_server_error() || status.is_success() => {
+            Failure::Passing(words)
+        }
+        (_, Purpose::Write) if status.is_server_error() || status.is_success() => {
+            Failure::Unclear(words)
+        }
+        _ => Failure::Refused(words),
+    }
+}
+
+fn problem(error: &Value) -> Problem {
+    let step = |step: &Value| {
+        step.as_str()
+            .map_or_else(|| step.to_string(), str::to_owned)
+    };
+    Problem {
+        path: error["path"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(step)
+            .collect(),
+        message: error["message"]
+            .as_str()
+            .unwrap_or("an error without words")
+            .to_owned(),
+    }
+}
+
+/// The codes are not specific, so the words decide (facts/railway.md 1, table of errors).
+fn failure(message: &str, code: &str, purpose: Purpose) -> Failure {
+    let says = |part: &str| message.to_lowercase().contains(&part.to_lowercase());
+    if says("Not Authorized") {
+        let words = "Railway says Not Authorized: the token is wrong or expired, may not do this, or the project, environment or service id does not exist";
+        Failure::Denied(words.to_owned())
+    } else if code == "UNAUTHENTICATED"
+        || says("Project Token not found")
+        || says("Two Factor Authentication Required")
+    {
+        Failure::Denied(format!("Railway says: {message}"))
+    } else if says("please try again") || says("too quickly") {
+        Failure::Passing(format!("Railway says: {message}"))
+    } else if says("Problem processing request") && purpose == Purpose::Read {
+        Failure::Passing(format!("Railway says: {message}"))
+    } else if code == "INTERNAL_SERVER_ERROR" && !says("Problem processing request") {
+        match purpose {
+            Purpose::Read => Failure::Passing(format!("Railway says: {message}")),
+            Purpose::Write => Failure::Unclear(format!("Railway says: {message}")),
+        }
+    } else {
+        Failure::Refused(format!("Railway says: {message}"))
+    }
+}

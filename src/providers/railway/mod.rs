@@ -1,0 +1,378 @@
+//! Railway: one look in one request, one write in one request, over its GraphQL API.
+
+pub mod answers;
+pub mod documents;
+mod exchange;
+pub mod patch;
+
+use crate::clock::Clock;
+use crate::config::Token;
+use crate::plan::write::{What, Write};
+use crate::providers::http::Transport;
+use crate::providers::{Provider, Scope, Secrets};
+use crate::world::railway::{self, Named, Question, Railway};
+use crate::world::secret::{Scrubber, Secret};
+use crate::world::{Failure, Seen};
+use async_trait::async_trait;
+use exchange::Exchange;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// How many items a page asks for; what Railway's own client asks for (facts/railway.md 1).
+const PAGE: u32 = 500;
+/// More pages than any real environment has: a cursor that runs in a circle ends here.
+const MOST_PAGES: usize = 40;
+/// How many lines of a log are shown.
+const LOG_LINES: usize = 4;
+
+/// Railway with one token.
+#[derive(Clone)]
+pub struct Client {
+    exchange: Exchange,
+    is_project_token: bool,
+}
+
+impl Client {
+    /// A client for an address; the token is sent with every request and shown nowhere.
+    ///
+    /// # Errors
+    /// When the address is none.
+    pub fn new(
+        transport: Arc<dyn Transport>,
+        url: &str,
+        token: Token,
+        clock: Clock,
+    ) -> Result<Client, Failure> {
+        let is_project_token = matches!(token, Token::Project(_));
+        Ok(Client {
+            exchange: Exchange::new(transport, url, token, clock)?,
+            is_project_token,
+        })
+    }
+
+    /// How many requests were sent so far.
+    pub fn requests(&self) -> usize {
+        self.exchange.requests()
+    }
+
+    /// Who the token is, in words for people.
+    ///
+    /// # Errors
+    /// As a [`Failure`].
+    pub async fn who(&self) -> Result<String, Failure> {
+        if self.is_project_token {
+            let answer = self
+                .exchange
+                .read(documents::WHICH, json!({}))
+                .await?
+                .whole()?;
+            let name = |of: &str| {
+                answer["projectToken"][of]["name"]
+                    .as_str()
+                    .unwrap_or("?")
+                    .to_owned()
+            };
+            return Ok(format!(
+                "project token for {} / {}",
+                name("project"),
+                name("environment")
+            ));
+        }
+        let answer = self
+            .exchange
+            .read(documents::WHO, json!({}))
+            .await?
+            .whole()?;
+        let workspaces: Vec<&str> = answer["apiToken"]["workspaces"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|workspace| workspace["name"].as_str())
+            .collect();
+        Ok(format!(
+            "token for {}",
+            if workspaces.is_empty() {
+                "no workspace".to_owned()
+            } else {
+                workspaces.join(", ")
+            }
+        ))
+    }
+
+    /// How far the machine's clock is from Railway's, in seconds, by the last answer; positive when ours is ahead.
+    pub fn clock_ahead_seconds(&self) -> Option<i64> {
+        self.exchange.clock_ahead_seconds()
+    }
+
+    async fn observe_by_id(&self, project: &str, environment: &str) -> Result<Railway, Failure> {
+        let variables = json!({ "project": project, "environment": environment, "page": PAGE });
+        let answer = self.exchange.read(documents::OBSERVE, variables).await?;
+        self.complete(answer.data, &answer.problems, "").await
+    }
+
+    async fn observe_by_token(&self, scope: &Scope) -> Result<Railway, Failure> {
+        let answer = self
+            .exchange
+            .read(documents::OBSERVE_BY_TOKEN, json!({ "page": PAGE }))
+            .await?;
+        let seen = self
+            .complete(answer.data, &answer.problems, "projectToken")
+            .await?;
+        let fits = |named: &Named, wanted: &str| named.id == wanted || named.name == wanted;
+        if fits(&seen.project, &scope.project) && fits(&seen.environment, &scope.environment) {
+            return Ok(seen);
+        }
+        Err(Failure::Denied(format!(
+            "the project token is for {} / {}, and the manifests are for {} / {}",
+            seen.project.name, seen.environment.name, scope.project, scope.environment
+        )))
+    }
+
+    /// Fetches the pages that are missing, and reads the whole.
+    async fn complete(
+        &self,
+        mut data: Value,
+        problems: &[exchange::Problem],
+        under: &str,
+    ) -> Result<Railway, Failure> {
+        let ids = |data: &Value| {
+            let root = if under.is_empty() { data } else { &data[under] };
+            let id = |of: &str| root[of]["id"].as_str().unwrap_or_default().to_owned();
+            (id("project"), id("environment"))
+        };
+        let (project, environment) = ids(&data);
+        let root = if under.is_empty() {
+            &mut data
+        } else {
+            &mut data[under]
+        };
+        let services = self
+            .rest(
+                &root["project"]["services"],
+                documents::MORE_SERVICES,
+                &project,
+                &environment,
+                "/project/services",
+            )
+            .await?;
+        let instances = self
+            .rest(
+                &root["environment"]["serviceInstances"],
+                documents::MORE_INSTANCES,
+                &project,
+                &environment,
+                "/environment/serviceInstances",
+            )
+            .await?;
+        answers::railway(&data, under, problems, &services, &instances)
+    }
+
+    /// The nodes of all further pages of a connection. A list counts only when its last page was seen.
+    async fn rest(
+        &self,
+        first: &Value,
+        document: &str,
+        project: &str,
+        environment: &str,
+        at: &str,
+    ) -> Result<Vec<Value>, Failure> {
+        let mut nodes = Vec::new();
+        let mut info = first["pageInfo"].clone();
+        for _ in 0..MOST_PAGES {
+            if info["hasNextPage"].as_bool() != Some(true) {
+                return Ok(nodes);
+            }
+            let variables = json!({ "project": project, "environment": environment, "page": PAGE, "after": info["endCursor"] });
+            let page = self.exchange.read(document, variables).await?.whole()?;
+            let page = page.pointer(at).cloned().unwrap_or_default();
+            nodes.extend(
+                page["edges"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .map(|edge| edge["node"].clone()),
+            );
+            if page["pageInfo"]["endCursor"] == info["endCursor"] {
+                break;
+            }
+            info = page["pageInfo"].clone();
+        }
+        Err(Failure::Passing(
+            "a list of Railway did not come to its end".to_owned(),
+        ))
+    }
+
+    async fn resolve(&self, scope: &Scope) -> Result<(String, String), Failure> {
+        let mut projects = Vec::new();
+        let mut after = Value::Null;
+        for _ in 0..MOST_PAGES {
+            let page = self
+                .exchange
+                .read(documents::NAMES, json!({ "page": PAGE, "after": after }))
+                .await?
+                .whole()?;
+            projects.extend(
+                page["projects"]["edges"]
+                    .as_array()
+                    .cloned()
+                    .unwrap_or_default(),
+            );
+            let info = &page["projects"]["pageInfo"];
+            if info["hasNextPage"].as_bool() != Some(true) || info["endCursor"] == after {
+                break;
+            }
+            after = info["endCursor"].clone();
+        }
+        answers::ids(&projects, scope)
+    }
+
+    async fn answer_history(&self, seen: &mut Railway) {
+        let answer = self
+            .exchange
+            .read(
+                documents::HISTORY,
+                json!({ "environment": seen.environment.id }),
+            )
+            .await;
+        match answer {
+            Ok(answer) => {
+                seen.staged = answers::staged(&answer.data, &answer.problems);
+                seen.history = answers::history(&answer.data, &answer.problems);
+            }
+            Err(failure) => {
+                seen.staged = Seen::Unseen(failure.to_string());
+                seen.history = Seen::Unseen(failure.to_string());
+            }
+        }
+    }
+
+    async fn answer_kept(&self, seen: &mut Railway, name: &str) {
+        let (project, environment) = (seen.project.id.clone(), seen.environment.id.clone());
+        let Some(Seen::Facts(service)) = seen.services.get_mut(name) else {
+            return;
+        };
+        let variables =
+            json!({ "project": project, "environment": environment, "service": service.id });
+        let answer = self
+            .exchange
+            .read(documents::KEPT, variables)
+            .await
+            .and_then(exchange::Answer::whole);
+        service.kept = match answer {
+            Ok(data) => Seen::Facts(answers::deployments(&data["deployments"])),
+            Err(failure) => Seen::Unseen(failure.to_string()),
+        };
+    }
+
+    async fn answer_log(&self, seen: &mut Railway, name: &str) {
+        let scrubber = scrubber(seen);
+        let Some(Seen::Facts(service)) = seen.services.get_mut(name) else {
+            return;
+        };
+        let Some(newest) = &service.newest else {
+            return;
+        };
+        let answer = self
+            .exchange
+            .read(documents::LOG, json!({ "deployment": newest.id }))
+            .await;
+        service.log = match answer {
+            Ok(answer) => Seen::Facts(answers::last_lines(&answer.data, LOG_LINES, &scrubber)),
+            Err(failure) => Seen::Unseen(failure.to_string()),
+        };
+    }
+}
+
+/// What may stand in a log and must not be shown: every value of the environment.
+fn scrubber(seen: &Railway) -> Scrubber {
+    let variables = seen
+        .services
+        .values()
+        .filter_map(Seen::facts)
+        .filter_map(|service| service.variables.facts());
+    Scrubber::new(
+        variables
+            .flat_map(|variables| variables.values())
+            .filter_map(|variable| variable.value.as_ref()),
+    )
+}
+
+#[async_trait]
+impl Provider for Client {
+    async fn observe(&self, scope: &Scope) -> Result<Railway, Failure> {
+        if is_id(&scope.project) && is_id(&scope.environment) {
+            return self.observe_by_id(&scope.project, &scope.environment).await;
+        }
+        if self.is_project_token {
+            return self.observe_by_token(scope).await;
+        }
+        let (project, environment) = self.resolve(scope).await?;
+        self.observe_by_id(&project, &environment).await
+    }
+
+    async fn answer(&self, seen: &mut Railway, questions: &BTreeSet<Question>) {
+        for question in questions {
+            match question {
+                Question::History => self.answer_history(seen).await,
+                Question::Kept { service } => self.answer_kept(seen, service).await,
+                Question::Log { service } => self.answer_log(seen, service).await,
+            }
+        }
+    }
+
+    async fn perform(
+        &self,
+        seen: &Railway,
+        write: &Write,
+        secrets: &Secrets,
+    ) -> Result<(), Failure> {
+        let environment = &seen.environment.id;
+        let (document, variables) = match &write.what {
+            What::Patch(changes) => {
+                let patch = patch::patch(changes, secrets)?;
+                (
+                    documents::PATCH,
+                    json!({ "environment": environment, "patch": patch, "message": write.message() }),
+                )
+            }
+            What::One(railway::Action::Change(change)) => {
+                let patch = patch::patch(std::slice::from_ref(change), secrets)?;
+                (
+                    documents::PATCH,
+                    json!({ "environment": environment, "patch": patch, "message": write.message() }),
+                )
+            }
+            What::One(railway::Action::StoreImage { service, image }) => (
+                documents::STORE_IMAGE,
+                json!({ "environment": environment, "service": service.id, "image": image }),
+            ),
+            What::One(railway::Action::Deploy { service, commit }) => (
+                documents::DEPLOY,
+                json!({ "environment": environment, "service": service.id, "commit": commit }),
+            ),
+            What::One(railway::Action::Redeploy { deployment, .. }) => {
+                (documents::REDEPLOY, json!({ "deployment": deployment }))
+            }
+            What::One(railway::Action::Rollback { deployment, .. }) => {
+                (documents::ROLLBACK, json!({ "deployment": deployment }))
+            }
+        };
+        let known = secrets
+            .values()
+            .filter_map(Seen::facts)
+            .collect::<Vec<&Secret>>();
+        self.exchange
+            .write(document, variables, &Scrubber::new(known))
+            .await
+    }
+}
+
+/// Whether a word is a Railway id: a UUID.
+fn is_id(word: &str) -> bool {
+    let groups: Vec<usize> = word.split('-').map(str::len).collect();
+    groups == [8, 4, 4, 4, 12]
+        && word
+            .chars()
+            .all(|sign| sign == '-' || sign.is_ascii_hexdigit())
+}
