@@ -1,0 +1,24 @@
+# The commands of this repository. `make` alone lists them.
+.DEFAULT_GOAL := help
+.PHONY: help test demo bench schemas format ready
+
+help: ## This list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 18
+
+test: ready ## All that CI runs: format, lints, dependency policy, tests, fresh schemas
+	@tests/test.sh
+
+demo: ready ## The product's story, on a sandbox; leaves nothing behind
+	@tests/demo.sh
+
+bench: ready ## Requests, bytes, instructions and memory for 10, 100 and 1,000 services
+	@tests/bench.sh
+
+schemas: ready ## Write schemas/ anew from the Rust types
+	cargo run --quiet --locked -- schema --write schemas
+
+format: ## Format the code
+	cargo fmt --all
+
+ready:
+	@tests/ready.sh

@@ -1,0 +1,273 @@
+//! `reconciler apply`.
+
+use super::Exit;
+use super::screen::Screen;
+use super::session;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::execute::Outcome;
+use crate::interrupt::{Interrupt, interrupt};
+use crate::kinds::step::Ask;
+use crate::manifest::Desired;
+use crate::plan::saved::Saved;
+use crate::plan::{Plan, Standing, text};
+use crate::reconcile::{End, Looked, Pass, Watcher, until_in_step};
+use crate::world::Failure;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The directory of the environment, or a plan that `diff --out` saved.
+    #[arg(default_value = ".", env = "RECONCILER_DIRECTORY")]
+    what: PathBuf,
+    /// Do not ask.
+    #[arg(short, long, env = "RECONCILER_YES")]
+    yes: bool,
+    /// How long to wait at most until everything is healthy.
+    #[arg(long, default_value = "30m", value_parser = humantime::parse_duration, env = "RECONCILER_TIMEOUT")]
+    timeout: Duration,
+}
+
+pub(super) async fn apply(arguments: &Arguments, config: &Config, screen: &Screen) -> Exit {
+    match applied(arguments, config, screen).await {
+        Ok(exit) | Err(exit) => exit,
+    }
+}
+
+async fn applied(arguments: &Arguments, config: &Config, screen: &Screen) -> Result<Exit, Exit> {
+    let clock = Clock::wall();
+    let (desired, saved) = wanted(&arguments.what, &clock, screen)?;
+    let client = session::client(config, &clock, screen)?;
+    let secrets = session::secrets(&desired, config);
+    let pass = Pass {
+        desired: &desired,
+        provider: &client,
+        secrets: &secrets,
+        clock: &clock,
+    };
+    let begun = clock.now();
+    let mut watcher = Operator {
+        screen,
+        saved,
+        consent: if arguments.yes {
+            Consent::Given
+        } else {
+            Consent::Open
+        },
+        plan: None,
+        written: 0,
+        refusal: None,
+    };
+    let interrupt = on_signals();
+    let end = until_in_step(&pass, arguments.timeout, &mut watcher, &interrupt).await;
+    tracing::info!(
+        requests = client.requests(),
+        writes = watcher.written,
+        "applied"
+    );
+    match end {
+        Ok(end) => Ok(watcher.end(
+            end,
+            clock.now().duration_since(begun).unsigned_abs(),
+            arguments.timeout,
+        )),
+        Err(failure) => Err(session::trouble(&failure, screen)),
+    }
+}
+
+/// A directory's manifests, or those in a saved plan.
+fn wanted(what: &Path, clock: &Clock, screen: &Screen) -> Result<(Desired, Option<Saved>), Exit> {
+    if what.is_dir() || !what.exists() {
+        return session::manifests(what, clock, screen).map(|(_, desired)| (desired, None));
+    }
+    let saved: Saved = std::fs::read(what)
+        .map_err(|failure| failure.to_string())
+        .and_then(|bytes| serde_json::from_slice(&bytes).map_err(|failure| failure.to_string()))
+        .map_err(|words| {
+            screen.complain(&format!(
+                "{} is no plan that `reconciler diff --out` saved: {words}",
+                what.display()
+            ));
+            Exit::Trouble
+        })?;
+    if saved.kind != "SavedPlan" || saved.api_version != crate::kinds::API_VERSION {
+        screen.complain(&format!("{} is no plan of this version", what.display()));
+        return Err(Exit::Trouble);
+    }
+    let desired = session::checked(&saved.files(), clock, screen)?;
+    Ok((desired, Some(saved)))
+}
+
+/// The first Ctrl-C or SIGTERM stops between two actions; the second at once.
+fn on_signals() -> Interrupt {
+    let (stop, interrupt) = interrupt();
+    tokio::spawn(async move {
+        signal().await;
+        stop.now();
+        signal().await;
+        std::process::exit(130);
+    });
+    interrupt
+}
+
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Consent {
+    Open,
+    Given,
+    Refused,
+}
+
+/// The person at the terminal: sees plans, is asked once, is told what happens.
+struct Operator<'a> {
+    screen: &'a Screen,
+    saved: Option<Saved>,
+    consent: Consent,
+    plan: Option<Plan>,
+    written: usize,
+    refusal: Option<String>,
+}
+
+impl Watcher for Operator<'_> {
+    fn looked(&mut self, looked: &Looked) {
+        if self.plan.is_none() && self.saved.is_none() {
+            self.screen
+                .say(text::text(&looked.plan, self.screen.look()).trim_end());
+        }
+        if let Some(line) = waiting(&looked.plan) {
+            self.screen.progress(&line);
+        }
+        self.plan = Some(looked.plan.clone());
+    }
+
+    fn allows(&mut self, plan: &Plan) -> bool {
+        if let Some(saved) = &self.saved {
+            if !saved.is_for(plan) {
+                self.refusal =
+                    Some("the saved plan was made for another Railway environment".to_owned());
+            } else if let Some(step) = saved.first_not_allowed(plan) {
+                self.refusal = Some(format!(
+                    "the saved plan is stale: it does not have `{}`; make it again with `reconciler diff --out`",
+                    text::what(step)
+                ));
+            }
+            return self.refusal.is_none();
+        }
+        if self.consent == Consent::Open {
+            self.consent = if !self.screen.asks() {
+                self.refusal = Some("nobody can be asked here: add --yes, or apply a plan that `reconciler diff --out` saved".to_owned());
+                Consent::Refused
+            } else if self.screen.confirms("Apply?") {
+                Consent::Given
+            } else {
+                self.refusal = Some("nothing was changed".to_owned());
+                Consent::Refused
+            };
+        }
+        self.consent == Consent::Given
+    }
+
+    fn acted(&mut self, looked: &Looked, outcomes: &[Outcome]) {
+        for outcome in outcomes {
+            let what: Vec<String> = outcome
+                .steps
+                .iter()
+                .filter_map(|position| looked.plan.steps.get(*position))
+                .map(text::what)
+                .collect();
+            self.written += usize::from(outcome.result.is_ok());
+            let word = match &outcome.result {
+                Ok(()) => "sent".to_owned(),
+                Err(Failure::Refused(words)) => format!("refused ({words})"),
+                Err(Failure::Unclear(words)) => format!("no answer ({words}), looking again"),
+                Err(failure) => format!("not sent ({failure})"),
+            };
+            self.screen.say(&format!("  {word}: {}", few(&what)));
+        }
+    }
+}
+
+fn few(what: &[String]) -> String {
+    let shown: Vec<&str> = what.iter().take(6).map(String::as_str).collect();
+    match what.len().saturating_sub(shown.len()) {
+        0 => shown.join(" · "),
+        more => format!("{} · and {more} more", shown.join(" · ")),
+    }
+}
+
+fn waiting(plan: &Plan) -> Option<String> {
+    let waits: Vec<String> = plan
+        .steps
+        .iter()
+        .filter_map(|step| match &step.ask {
+            Ask::Wait { until, .. } => Some(format!("{} until {until}", step.of.name)),
+            Ask::Make(_) | Ask::Hold { .. } | Ask::Unseen(_) | Ask::Told(_) => None,
+        })
+        .collect();
+    (!waits.is_empty()).then(|| format!("  waiting: {}", few(&waits)))
+}
+
+impl Operator<'_> {
+    fn end(&self, end: End, took: Duration, at_most: Duration) -> Exit {
+        let writes = format!(
+            "{} {}",
+            self.written,
+            if self.written == 1 { "write" } else { "writes" }
+        );
+        let took = humantime::format_duration(Duration::from_secs(took.as_secs()));
+        match end {
+            End::Stands(Standing::InStep | Standing::Waiting) => {
+                self.screen.result(&format!("In step: {writes}, {took}.\n"));
+                Exit::InStep
+            }
+            End::Stands(standing) => {
+                self.left();
+                match standing {
+                    Standing::Unhealthy => Exit::Unhealthy,
+                    Standing::Unseen => Exit::Trouble,
+                    Standing::InStep | Standing::Waiting | Standing::ToMake | Standing::Held => {
+                        Exit::Held
+                    }
+                }
+            }
+            End::NotAllowed => {
+                self.screen
+                    .complain(self.refusal.as_deref().unwrap_or("not allowed"));
+                if self.saved.is_some() {
+                    Exit::Stale
+                } else {
+                    Exit::Trouble
+                }
+            }
+            End::TimedOut => {
+                self.left();
+                self.screen.complain(&format!(
+                    "not in step within {}",
+                    humantime::format_duration(at_most)
+                ));
+                Exit::Unhealthy
+            }
+            End::Interrupted => {
+                self.screen.complain(&format!("interrupted after {writes}; what was sent goes on at Railway, and `reconciler diff` shows what is left"));
+                Exit::Interrupted
+            }
+        }
+    }
+
+    fn left(&self) {
+        if let Some(plan) = &self.plan {
+            self.screen.result(&text::text(plan, self.screen.look()));
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! `reconciler diff`.
+
+use super::Exit;
+use super::screen::Screen;
+use super::session;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::manifest::Desired;
+use crate::plan::gate::Memory;
+use crate::plan::{Plan, Standing, json, markdown, saved, text};
+use crate::providers::Secrets;
+use crate::reconcile::Pass;
+use crate::world::Seen;
+use clap::ValueEnum;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The directory of the environment.
+    #[arg(default_value = ".", env = "RECONCILER_DIRECTORY")]
+    directory: PathBuf,
+    /// How to print the plan.
+    #[arg(short, long, value_enum, default_value_t = Output::Text, env = "RECONCILER_OUTPUT")]
+    output: Output,
+    /// Save the plan: `apply FILE` then does this and nothing else.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Exit as Terraform does: 0 no change, 2 changes, 1 trouble.
+    #[arg(long)]
+    detailed_exitcode: bool,
+    /// For a stranger's pull request: resolve no secret, and take the Railway environment from `--base`.
+    #[arg(long, requires = "base")]
+    untrusted: bool,
+    /// The directory of the environment at the commit that the pull request is based on.
+    #[arg(long, value_name = "DIRECTORY")]
+    base: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// Changes only, for people.
+    Text,
+    /// For machines.
+    Json,
+    /// For a comment on a pull request.
+    Markdown,
+}
+
+pub(super) async fn diff(arguments: &Arguments, config: &Config, screen: &Screen) -> Exit {
+    let exit = match planned(arguments, config, screen).await {
+        Ok(plan) => exit_of(&plan),
+        Err(exit) => exit,
+    };
+    if arguments.detailed_exitcode {
+        detailed(exit)
+    } else {
+        exit
+    }
+}
+
+async fn planned(arguments: &Arguments, config: &Config, screen: &Screen) -> Result<Plan, Exit> {
+    let clock = Clock::wall();
+    let (files, desired) = session::manifests(&arguments.directory, &clock, screen)?;
+    let trusted = match (&arguments.base, arguments.untrusted) {
+        (Some(base), true) => Some(session::manifests(base, &clock, screen)?.1),
+        (Some(_) | None, _) => None,
+    };
+    let desired = match &trusted {
+        Some(base) => desired.in_place_of(base),
+        None => desired,
+    };
+    let client = session::client(config, &clock, screen)?;
+    let secrets = if arguments.untrusted {
+        Secrets::new()
+    } else {
+        session::secrets(&desired, config)
+    };
+    let pass = Pass {
+        desired: &desired,
+        provider: &client,
+        secrets: &secrets,
+        clock: &clock,
+    };
+    screen.progress("looking …");
+    let looked = pass
+        .look(&Memory::default())
+        .await
+        .map_err(|failure| session::trouble(&failure, screen))?;
+    let mut plan = looked.plan;
+    if let Some(note) = not_compared(&desired, &secrets) {
+        plan.notes.push(note);
+    }
+    if let Some(out) = &arguments.out {
+        save(out, &saved::saved(&plan, &files, clock.now()), screen)?;
+    }
+    tracing::info!(
+        requests = client.requests(),
+        steps = plan.steps.len(),
+        "looked"
+    );
+    screen.result(&match arguments.output {
+        Output::Text => text::text(&plan, screen.look()) + &what_next(&plan, arguments),
+        Output::Json => {
+            serde_json::to_string_pretty(&json::document(&plan)).unwrap_or_default() + "\n"
+        }
+        Output::Markdown => markdown::markdown(&plan),
+    });
+    Ok(plan)
+}
+
+fn not_compared(desired: &Desired, secrets: &Secrets) -> Option<String> {
+    let refers = desired
+        .services()
+        .values()
+        .flat_map(|service| service.spec.variables.values())
+        .any(|variable| matches!(variable, crate::kinds::service::Variable::From(_)));
+    let unasked = !secrets
+        .values()
+        .any(|secret| matches!(secret, Seen::Facts(_) | Seen::Unseen(_)));
+    (refers && unasked).then(|| {
+        "no secret was resolved: the values of variables from secrets were not compared".to_owned()
+    })
+}
+
+fn what_next(plan: &Plan, arguments: &Arguments) -> String {
+    match (&arguments.out, plan.to_make()) {
+        (_, 0) => String::new(),
+        (Some(out), _) => format!("Next: reconciler apply {}\n", out.display()),
+        (None, _) => format!("Next: reconciler apply {}\n", arguments.directory.display()),
+    }
+}
+
+fn save(out: &Path, saved: &saved::Saved, screen: &Screen) -> Result<(), Exit> {
+    let text = serde_json::to_string_pretty(saved).unwrap_or_default();
+    std::fs::write(out, text + "\n").map_err(|failure| {
+        screen.complain(&format!(
+            "cannot write the plan to {}: {failure}",
+            out.display()
+        ));
+        Exit::Trouble
+    })
+}
+
+fn exit_of(plan: &Plan) -> Exit {
+    match plan.standing() {
+        Standing::InStep => Exit::InStep,
+        Standing::Waiting | Standing::ToMake | Standing::Held | Standing::Unhealthy => {
+            Exit::Differs
+        }
+        Standing::Unseen => Exit::Trouble,
+    }
+}
+
+fn detailed(exit: Exit) -> Exit {
+    match exit {
+        Exit::InStep => Exit::InStep,
+        Exit::Differs => Exit::Trouble,
+        Exit::Trouble
+        | Exit::Invalid
+        | Exit::Denied
+        | Exit::Stale
+        | Exit::Unhealthy
+        | Exit::Held
+        | Exit::Interrupted => Exit::Differs,
+    }
+}

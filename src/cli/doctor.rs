@@ -1,0 +1,257 @@
+//! `reconciler doctor`: what is there, what is missing, and what to do about it.
+
+use super::Exit;
+use super::screen::Screen;
+use super::session;
+use crate::clock::Clock;
+use crate::config::{Config, RAILWAY_API_URL};
+use crate::manifest::Desired;
+use crate::plan::gate::Memory;
+use crate::plan::text;
+use crate::providers::railway::Client;
+use crate::reconcile::Pass;
+use crate::world::{Failure, Seen};
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The directory of the environment; without one, only the way to Railway is checked.
+    #[arg(env = "RECONCILER_DIRECTORY")]
+    directory: Option<PathBuf>,
+}
+
+/// The result of one check.
+struct Check {
+    grade: Grade,
+    what: String,
+    advice: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Grade {
+    Good,
+    Doubtful,
+    Bad,
+    Denied,
+    Invalid,
+}
+
+/// A clock that is further off makes times in manifests mean something else.
+const MOST_SECONDS_OFF: i64 = 30;
+
+pub(super) async fn doctor(arguments: &Arguments, config: &Config, screen: &Screen) -> Exit {
+    let clock = Clock::wall();
+    let mut checks = Vec::new();
+    let desired = manifests(arguments, &clock, screen, &mut checks);
+    let client = way(config, &clock, screen, &mut checks);
+    if let Some(client) = &client {
+        token(client, &mut checks).await;
+        skew(client, &mut checks);
+    }
+    if let (Some(desired), Some(client)) = (&desired, &client) {
+        environment(desired, client, config, &clock, &mut checks).await;
+    }
+    screen.result(&report(&checks));
+    match checks.iter().map(|check| check.grade).max() {
+        None | Some(Grade::Good | Grade::Doubtful) => Exit::InStep,
+        Some(Grade::Bad) => Exit::Trouble,
+        Some(Grade::Denied) => Exit::Denied,
+        Some(Grade::Invalid) => Exit::Invalid,
+    }
+}
+
+fn push(checks: &mut Vec<Check>, grade: Grade, what: impl Into<String>, advice: impl Into<String>) {
+    checks.push(Check {
+        grade,
+        what: what.into(),
+        advice: advice.into(),
+    });
+}
+
+fn manifests(
+    arguments: &Arguments,
+    clock: &Clock,
+    screen: &Screen,
+    checks: &mut Vec<Check>,
+) -> Option<Desired> {
+    let directory = arguments.directory.as_ref()?;
+    match session::manifests(directory, clock, screen) {
+        Ok((files, desired)) => {
+            push(
+                checks,
+                Grade::Good,
+                format!(
+                    "manifests of {} are valid ({} files)",
+                    desired.environment().name,
+                    files.texts.len()
+                ),
+                "",
+            );
+            Some(desired)
+        }
+        Err(_) => {
+            push(
+                checks,
+                Grade::Invalid,
+                "manifests are not valid",
+                "mend the problems above",
+            );
+            None
+        }
+    }
+}
+
+fn way(config: &Config, clock: &Clock, screen: &Screen, checks: &mut Vec<Check>) -> Option<Client> {
+    let Some(token) = config.railway_token() else {
+        push(
+            checks,
+            Grade::Denied,
+            "no token for Railway",
+            "set RAILWAY_TOKEN (a project token) or RAILWAY_API_TOKEN (an account or workspace token)",
+        );
+        return None;
+    };
+    if config.plain("RAILWAY_TOKEN").is_some() && config.plain("RAILWAY_API_TOKEN").is_some() {
+        push(
+            checks,
+            Grade::Doubtful,
+            "RAILWAY_TOKEN and RAILWAY_API_TOKEN are both set; the project token is used",
+            "unset the one that is not meant",
+        );
+    }
+    if config.railway_url() != RAILWAY_API_URL {
+        push(
+            checks,
+            Grade::Doubtful,
+            "RAILWAY_API_URL points elsewhere than to Railway",
+            "unset it, unless a sandbox is meant",
+        );
+    }
+    push(
+        checks,
+        Grade::Good,
+        format!("a {} is set", token.words()),
+        "",
+    );
+    session::client(config, clock, screen).ok()
+}
+
+async fn token(client: &Client, checks: &mut Vec<Check>) {
+    match client.who().await {
+        Ok(who) => push(checks, Grade::Good, format!("Railway answers: {who}"), ""),
+        Err(Failure::Denied(words)) => push(
+            checks,
+            Grade::Denied,
+            words,
+            "make a new token at Railway; a project token goes into RAILWAY_TOKEN, any other into RAILWAY_API_TOKEN",
+        ),
+        Err(failure) => push(
+            checks,
+            Grade::Bad,
+            failure.to_string(),
+            "check the network, the proxy settings and Railway's status page",
+        ),
+    }
+}
+
+fn skew(client: &Client, checks: &mut Vec<Check>) {
+    match client.clock_ahead_seconds() {
+        Some(seconds) if seconds.abs() > MOST_SECONDS_OFF => {
+            push(
+                checks,
+                Grade::Doubtful,
+                format!(
+                    "this machine's clock is {} s {} Railway's",
+                    seconds.abs(),
+                    if seconds > 0 { "ahead of" } else { "behind" }
+                ),
+                "set the clock; times in manifests are compared with it",
+            );
+        }
+        Some(seconds) => push(
+            checks,
+            Grade::Good,
+            format!("clocks agree within {} s", seconds.abs() + 1),
+            "",
+        ),
+        None => {}
+    }
+}
+
+async fn environment(
+    desired: &Desired,
+    client: &Client,
+    config: &Config,
+    clock: &Clock,
+    checks: &mut Vec<Check>,
+) {
+    let secrets = session::secrets(desired, config);
+    for reason in secrets.values().filter_map(|secret| match secret {
+        Seen::Unseen(reason) => Some(reason),
+        Seen::Facts(_) | Seen::Unasked => None,
+    }) {
+        push(
+            checks,
+            Grade::Bad,
+            reason.clone(),
+            "set it where the controller and `apply` run",
+        );
+    }
+    let before = client.requests();
+    match (Pass {
+        desired,
+        provider: client,
+        secrets: &secrets,
+        clock,
+    })
+    .look(&Memory::default())
+    .await
+    {
+        Ok(looked) => {
+            let services = looked
+                .world
+                .railway
+                .facts()
+                .map_or(0, |railway| railway.services.len());
+            push(
+                checks,
+                Grade::Good,
+                format!(
+                    "environment seen: {services} services, {} requests",
+                    client.requests() - before
+                ),
+                "",
+            );
+            push(checks, Grade::Good, text::summary(&looked.plan), "");
+        }
+        Err(Failure::Denied(words)) => push(
+            checks,
+            Grade::Denied,
+            words,
+            "use a token of this environment",
+        ),
+        Err(failure) => push(
+            checks,
+            Grade::Bad,
+            failure.to_string(),
+            "check the project and environment in the manifests",
+        ),
+    }
+}
+
+fn report(checks: &[Check]) -> String {
+    let mut out = String::new();
+    for check in checks {
+        let word = match check.grade {
+            Grade::Good => "ok",
+            Grade::Doubtful => "warn",
+            Grade::Bad | Grade::Denied | Grade::Invalid => "FAIL",
+        };
+        let _ = writeln!(out, "{word:<5} {}", check.what);
+        if !check.advice.is_empty() {
+            let _ = writeln!(out, "      → {}", check.advice);
+        }
+    }
+    out
+}

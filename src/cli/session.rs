@@ -1,0 +1,85 @@
+//! What every command that talks to Railway needs: manifests, a client, secrets, the clock.
+
+use super::Exit;
+use super::screen::Screen;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::files::read_directory;
+use crate::kinds::service::Variable;
+use crate::manifest::{Desired, load, render};
+use crate::problem::Problem;
+use crate::providers::Secrets;
+use crate::providers::http::Tcp;
+use crate::providers::railway::Client;
+use crate::source::Files;
+use crate::world::Failure;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Reads and checks a directory of manifests; problems are printed.
+pub(super) fn manifests(
+    directory: &Path,
+    clock: &Clock,
+    screen: &Screen,
+) -> Result<(Files, Desired), Exit> {
+    let files = read_directory(directory)
+        .map_err(|problems| invalid(&problems, &Files::default(), screen))?;
+    let desired = checked(&files, clock, screen)?;
+    Ok((files, desired))
+}
+
+/// Checks files that were read before.
+pub(super) fn checked(files: &Files, clock: &Clock, screen: &Screen) -> Result<Desired, Exit> {
+    load(files, clock.now()).map_err(|problems| invalid(&problems, files, screen))
+}
+
+fn invalid(problems: &[Problem], files: &Files, screen: &Screen) -> Exit {
+    screen.say(render(problems, files, screen.style()).trim_end());
+    let count = problems.len();
+    screen.complain(&format!(
+        "{count} {} in the manifests; nothing was asked or changed",
+        if count == 1 { "problem" } else { "problems" }
+    ));
+    Exit::Invalid
+}
+
+/// A client with the token of the process environment.
+pub(super) fn client(config: &Config, clock: &Clock, screen: &Screen) -> Result<Client, Exit> {
+    let Some(token) = config.railway_token() else {
+        screen.complain("no token for Railway: set RAILWAY_TOKEN (a project token, made in the project's settings) or RAILWAY_API_TOKEN (an account or workspace token)");
+        return Err(Exit::Denied);
+    };
+    let tcp = Tcp::new().map_err(|failure| {
+        screen.complain(&failure.to_string());
+        Exit::Trouble
+    })?;
+    Client::new(Arc::new(tcp), config.railway_url(), token, clock.clone())
+        .map_err(|failure| trouble(&failure, screen))
+}
+
+/// The secrets that the manifests refer to, with what their owner may reach.
+pub(super) fn secrets(desired: &Desired, config: &Config) -> Secrets {
+    let names = desired
+        .services()
+        .values()
+        .flat_map(|service| service.spec.variables.values())
+        .filter_map(|variable| match variable {
+            Variable::From(from) => Some(from.from.secret.as_str()),
+            Variable::Text(_) | Variable::Number(_) | Variable::Flag(_) | Variable::Absent(_) => {
+                None
+            }
+        });
+    config.secrets(desired.environment().spec.secrets.prefix.as_deref(), names)
+}
+
+/// Prints a failure and gives its exit code.
+pub(super) fn trouble(failure: &Failure, screen: &Screen) -> Exit {
+    screen.complain(&failure.to_string());
+    match failure {
+        Failure::Denied(_) => Exit::Denied,
+        Failure::Refused(_)
+        | Failure::Throttled { .. }
+        | Failure::Passing(_)
+        | Failure::Unclear(_) => Exit::Trouble,
+    }
+}

@@ -1,0 +1,86 @@
+//! `reconciler validate`.
+
+use super::Exit;
+use super::screen::Screen;
+use super::session;
+use crate::clock::Clock;
+use crate::files::read_directory;
+use crate::manifest::{annotations, load};
+use clap::ValueEnum;
+use std::path::PathBuf;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Directories of environments.
+    #[arg(default_value = ".")]
+    directories: Vec<PathBuf>,
+    /// How to print problems.
+    #[arg(short, long, value_enum, default_value_t = Output::Text, env = "RECONCILER_OUTPUT")]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// As a compiler does.
+    Text,
+    /// A list for machines, on stdout.
+    Json,
+    /// Annotations for GitHub Actions, on stdout.
+    Github,
+}
+
+pub(super) fn validate(arguments: &Arguments, screen: &Screen) -> Exit {
+    let clock = Clock::wall();
+    if arguments.output == Output::Text {
+        let results: Vec<Exit> = arguments
+            .directories
+            .iter()
+            .map(|directory| in_words(directory, &clock, screen))
+            .collect();
+        return if results.contains(&Exit::Invalid) {
+            Exit::Invalid
+        } else {
+            Exit::InStep
+        };
+    }
+    let mut problems = Vec::new();
+    for directory in &arguments.directories {
+        match read_directory(directory).and_then(|files| load(&files, clock.now())) {
+            Ok(_) => {}
+            Err(found) => problems.extend(found),
+        }
+    }
+    let text = match arguments.output {
+        Output::Github => annotations(&problems),
+        Output::Json | Output::Text => {
+            serde_json::to_string_pretty(&problems).unwrap_or_default() + "\n"
+        }
+    };
+    screen.result(&text);
+    if problems.is_empty() {
+        Exit::InStep
+    } else {
+        Exit::Invalid
+    }
+}
+
+fn in_words(directory: &std::path::Path, clock: &Clock, screen: &Screen) -> Exit {
+    match session::manifests(directory, clock, screen) {
+        Ok((files, desired)) => screen.result(&format!(
+            "{}: valid ({} in {} for {} / {})\n",
+            desired.environment().name,
+            counted(
+                desired.services().len() + desired.releases().len() + 1,
+                "document"
+            ),
+            counted(files.texts.len(), "file"),
+            desired.environment().spec.railway.project,
+            desired.environment().spec.railway.environment,
+        )),
+        Err(exit) => exit,
+    }
+}
+
+fn counted(count: usize, of: &str) -> String {
+    format!("{count} {of}{}", if count == 1 { "" } else { "s" })
+}

@@ -1,0 +1,118 @@
+//! Carries a plan's writes out, one after the other, and retries what is worth it. It makes no choices about what to do.
+
+use crate::clock::Clock;
+use crate::interrupt::Interrupt;
+use crate::plan::Plan;
+use crate::plan::gate::Memory;
+use crate::plan::write::Write;
+use crate::providers::{Provider, Secrets};
+use crate::world::Failure;
+use crate::world::railway::Railway;
+use std::time::Duration;
+
+/// How often a write that surely did not arrive is sent again.
+const TRIES: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(500);
+/// A longer wait is left to the next pass.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// What became of a write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The steps that it was for, by their position in the plan.
+    pub steps: Vec<usize>,
+    /// Sent and accepted, or how it failed.
+    pub result: Result<(), Failure>,
+}
+
+/// Sends every write of the plan. What is accepted, unclear or refused goes to memory, so that the gate knows it.
+pub async fn execute(
+    plan: &Plan,
+    seen: &Railway,
+    provider: &dyn Provider,
+    secrets: &Secrets,
+    memory: &mut Memory,
+    clock: &Clock,
+    interrupt: &Interrupt,
+) -> Vec<Outcome> {
+    let mut outcomes = Vec::new();
+    let mut writes: Vec<Write> = plan.writes.iter().rev().cloned().collect();
+    while let Some(write) = writes.pop() {
+        if interrupt.is_set() {
+            break;
+        }
+        let result = send(&write, seen, provider, secrets, clock).await;
+        remember(&write, &result, plan, memory, clock);
+        match &result {
+            // A refused joint patch says nothing of who is meant: each service alone finds out (design rule 8).
+            Err(Failure::Refused(_)) if write.split().is_some() => {
+                writes.extend(write.split().unwrap_or_default().into_iter().rev());
+                continue;
+            }
+            Err(Failure::Denied(_)) => writes.clear(),
+            Ok(())
+            | Err(
+                Failure::Refused(_)
+                | Failure::Throttled { .. }
+                | Failure::Passing(_)
+                | Failure::Unclear(_),
+            ) => {}
+        }
+        outcomes.push(Outcome {
+            steps: write.steps,
+            result,
+        });
+    }
+    outcomes
+}
+
+async fn send(
+    write: &Write,
+    seen: &Railway,
+    provider: &dyn Provider,
+    secrets: &Secrets,
+    clock: &Clock,
+) -> Result<(), Failure> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let failure = match provider.perform(seen, write, secrets).await {
+            Ok(()) => return Ok(()),
+            Err(failure) => failure,
+        };
+        let wait = match &failure {
+            Failure::Throttled { until } => until.duration_since(clock.now()).unsigned_abs(),
+            Failure::Passing(_) => clock.jittered(PAUSE * 2u32.pow(tries - 1)),
+            Failure::Refused(_) | Failure::Unclear(_) | Failure::Denied(_) => return Err(failure),
+        };
+        if tries >= TRIES || wait > LONGEST_WAIT {
+            return Err(failure);
+        }
+        clock.sleep(wait).await;
+    }
+}
+
+fn remember(
+    write: &Write,
+    result: &Result<(), Failure>,
+    plan: &Plan,
+    memory: &mut Memory,
+    clock: &Clock,
+) {
+    for step in write
+        .steps
+        .iter()
+        .filter_map(|position| plan.steps.get(*position))
+    {
+        match result {
+            Ok(()) | Err(Failure::Unclear(_)) => memory.sent(step, clock.now()),
+            Err(Failure::Refused(words)) if write.split().is_none() => memory.refused(step, words),
+            Err(
+                Failure::Refused(_)
+                | Failure::Throttled { .. }
+                | Failure::Passing(_)
+                | Failure::Denied(_),
+            ) => {}
+        }
+    }
+}

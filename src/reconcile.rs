@@ -1,0 +1,190 @@
+//! One pass: look, plan, gate, execute. And passes until nothing is asked for. The file to read first.
+
+use crate::clock::Clock;
+use crate::execute::{Outcome, execute};
+use crate::interrupt::Interrupt;
+use crate::manifest::Desired;
+use crate::plan::gate::{self, Memory};
+use crate::plan::{Plan, Standing, plan};
+use crate::providers::{Provider, Scope, Secrets};
+use crate::world::{Failure, Seen, World};
+use std::time::Duration;
+
+/// What passes work with.
+pub struct Pass<'a> {
+    /// What git says.
+    pub desired: &'a Desired,
+    /// Who looks and writes.
+    pub provider: &'a dyn Provider,
+    /// The secrets that the manifests refer to.
+    pub secrets: &'a Secrets,
+    /// Time and chance.
+    pub clock: &'a Clock,
+}
+
+/// One look and the plan that follows from it.
+#[derive(Debug, Clone)]
+pub struct Looked {
+    /// What was seen.
+    pub world: World,
+    /// What is asked for, gated.
+    pub plan: Plan,
+}
+
+/// A plan may ask a second question because of the answer to the first; it never needs more.
+const ROUNDS: usize = 3;
+
+impl Pass<'_> {
+    /// Looks, plans, and answers the plan's questions until it has none.
+    ///
+    /// # Errors
+    /// As a [`Failure`] when nothing could be seen.
+    pub async fn look(&self, memory: &Memory) -> Result<Looked, Failure> {
+        let railway = self.provider.observe(&scope(self.desired)).await?;
+        let mut world = World {
+            railway: Seen::Facts(railway),
+            secrets: self.secrets.clone(),
+        };
+        for _ in 0..ROUNDS {
+            let now = self.clock.now();
+            let plan = gate::hold(plan(self.desired, &world, now), &world, memory, now);
+            if plan.questions.is_empty() {
+                return Ok(Looked { world, plan });
+            }
+            if let Seen::Facts(railway) = &mut world.railway {
+                self.provider.answer(railway, &plan.questions).await;
+            }
+        }
+        let now = self.clock.now();
+        let plan = gate::hold(plan(self.desired, &world, now), &world, memory, now);
+        Ok(Looked { world, plan })
+    }
+
+    /// Carries out what a look asked for.
+    pub async fn act(
+        &self,
+        looked: &Looked,
+        memory: &mut Memory,
+        interrupt: &Interrupt,
+    ) -> Vec<Outcome> {
+        match &looked.world.railway {
+            Seen::Facts(railway) => {
+                execute(
+                    &looked.plan,
+                    railway,
+                    self.provider,
+                    self.secrets,
+                    memory,
+                    self.clock,
+                    interrupt,
+                )
+                .await
+            }
+            Seen::Unseen(_) | Seen::Unasked => Vec::new(),
+        }
+    }
+}
+
+/// The Railway environment that the manifests describe.
+pub fn scope(desired: &Desired) -> Scope {
+    let railway = &desired.environment().spec.railway;
+    Scope {
+        project: railway.project.clone(),
+        environment: railway.environment.clone(),
+    }
+}
+
+/// Who is told what happens while passes go on.
+pub trait Watcher: Send + Sync {
+    /// A look and its plan.
+    fn looked(&mut self, looked: &Looked);
+    /// What became of the writes.
+    fn acted(&mut self, looked: &Looked, outcomes: &[Outcome]);
+    /// Whether the steps to make may be made; a saved plan says no to what it does not know.
+    fn allows(&mut self, plan: &Plan) -> bool;
+}
+
+/// How passes ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// As the last look stands.
+    Stands(Standing),
+    /// The watcher did not allow what a later look asked for.
+    NotAllowed,
+    /// Waiting lasted longer than was given.
+    TimedOut,
+    /// Somebody stopped it.
+    Interrupted,
+}
+
+/// How long between looks while something is waited for; it grows to the second.
+const SOON: Duration = Duration::from_secs(2);
+const LATER: Duration = Duration::from_secs(10);
+
+/// Passes until a fresh look asks for nothing, or only for what somebody else must do.
+///
+/// # Errors
+/// As a [`Failure`] when the token is not good enough, or nothing can be seen for the whole time.
+pub async fn until_in_step(
+    pass: &Pass<'_>,
+    at_most: Duration,
+    watcher: &mut dyn Watcher,
+    interrupt: &Interrupt,
+) -> Result<End, Failure> {
+    let begun = pass.clock.now();
+    let mut memory = Memory::writing_since(begun);
+    let mut pause = SOON;
+    loop {
+        if interrupt.is_set() {
+            return Ok(End::Interrupted);
+        }
+        let is_late = pass.clock.now().duration_since(begun).unsigned_abs() >= at_most;
+        match pass.look(&memory).await {
+            Ok(looked) => {
+                watcher.looked(&looked);
+                if !looked.plan.writes.is_empty() {
+                    if !watcher.allows(&looked.plan) {
+                        return Ok(End::NotAllowed);
+                    }
+                    if interrupt.is_set() {
+                        return Ok(End::Interrupted);
+                    }
+                    let outcomes = pass.act(&looked, &mut memory, interrupt).await;
+                    watcher.acted(&looked, &outcomes);
+                    if let Some(denied) = outcomes.iter().find_map(denied) {
+                        return Err(denied);
+                    }
+                    pause = SOON;
+                } else if !waits(&looked.plan) {
+                    return Ok(End::Stands(looked.plan.standing()));
+                }
+            }
+            Err(failure @ (Failure::Denied(_) | Failure::Refused(_))) => return Err(failure),
+            Err(failure) if is_late => return Err(failure),
+            Err(failure) => tracing::warn!(%failure, "nothing seen, looking again"),
+        }
+        if is_late {
+            return Ok(End::TimedOut);
+        }
+        tokio::select! {
+            () = pass.clock.sleep(pass.clock.jittered(pause)) => {}
+            () = interrupt.set() => {}
+        }
+        pause = (pause * 3 / 2).min(LATER);
+    }
+}
+
+fn denied(outcome: &Outcome) -> Option<Failure> {
+    match &outcome.result {
+        Err(failure @ Failure::Denied(_)) => Some(failure.clone()),
+        Ok(()) | Err(_) => None,
+    }
+}
+
+/// Whether time alone may change something. A restart that is planned for later is no reason to stay.
+fn waits(plan: &Plan) -> bool {
+    use crate::kinds::step::Ask;
+    plan.steps
+        .iter()
+        .any(|step| matches!(step.ask, Ask::Wait { .. }) && step.field != "restartedAfter")
+}

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Sees that what a build needs is there: installs it as root or with sudo at a prompt, else names it.
+set -euo pipefail
+
+missing=()
+command -v cc >/dev/null || missing+=(gcc libc6-dev)
+command -v git >/dev/null || missing+=(git)
+if [ "${#missing[@]}" -gt 0 ]; then
+    install="apt-get install -y --no-install-recommends ${missing[*]}"
+    if ! command -v apt-get >/dev/null; then
+        echo "missing: ${missing[*]} (install them with this system's packages)" >&2
+        exit 2
+    elif [ "$(id -u)" = 0 ]; then
+        { apt-get update && DEBIAN_FRONTEND=noninteractive $install; } >/dev/null
+    elif command -v sudo >/dev/null && [ -t 0 ]; then
+        sudo sh -c "apt-get update && $install" >/dev/null
+    else
+        echo "missing: ${missing[*]} (as root: $install)" >&2
+        exit 2
+    fi
+fi
+if ! command -v cargo >/dev/null; then
+    echo "missing: cargo (install Rust $(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml) with rustup)" >&2
+    exit 2
+fi
