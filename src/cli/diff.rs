@@ -81,7 +81,7 @@ async fn planned(arguments: &Arguments, config: &Config, screen: &Screen) -> Res
         secrets: &secrets,
         clock: &clock,
     };
-    screen.progress("looking …");
+    screen.moving("looking …");
     let looked = pass
         .look(&Memory::default())
         .await

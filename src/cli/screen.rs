@@ -116,6 +116,13 @@ impl Screen {
         line.clone_into(&mut last);
     }
 
+    /// Shows what goes on, on a terminal only: elsewhere it says nothing that is worth a line.
+    pub(super) fn moving(&self, line: &str) {
+        if self.moves {
+            self.progress(line);
+        }
+    }
+
     fn clear(&self) {
         let Ok(mut last) = self.last.lock() else {
             return;

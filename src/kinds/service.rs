@@ -4,6 +4,7 @@ mod rollout;
 mod settings;
 mod steps;
 
+pub use rollout::fresh_change;
 pub use steps::steps;
 
 use crate::kinds::written::{Duration, Instant};

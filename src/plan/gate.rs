@@ -3,9 +3,10 @@
 use super::Plan;
 use super::write::coalesce;
 use super::write::{What, Write};
+use crate::kinds::service;
 use crate::kinds::shown::one_line;
 use crate::kinds::step::{Ask, Cause, Step};
-use crate::world::railway::{self, PatchState, Question, Railway};
+use crate::world::railway::{self, PatchState, Question, Railway, Status};
 use crate::world::{Action, Class, SETTLING, Seen, World};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -43,7 +44,7 @@ impl Memory {
     pub fn sent(&mut self, step: &Step, now: Timestamp) {
         let sent = self
             .sent
-            .entry(step.intent())
+            .entry(sending(step))
             .or_insert(Sent { at: now, times: 0 });
         if now.duration_since(sent.at).unsigned_abs() > SPAN {
             sent.times = 0;
@@ -55,6 +56,14 @@ impl Memory {
     /// A step was refused, in these words.
     pub fn refused(&mut self, step: &Step, words: &str) {
         self.refused.insert(step.intent(), words.to_owned());
+    }
+}
+
+/// What is sent for a step: its intent, by this action.
+fn sending(step: &Step) -> String {
+    match step.action() {
+        Some(Action::Railway(action)) => format!("{} by {}", step.intent(), action.word()),
+        None => step.intent(),
     }
 }
 
@@ -116,7 +125,7 @@ fn instead(step: &Step, railway: &Railway, memory: &Memory, now: Timestamp) -> O
             "declare something else; a new run tries again",
         ));
     }
-    if let Some(sent) = memory.sent.get(&intent) {
+    if let Some(sent) = memory.sent.get(&sending(step)) {
         if sent.times >= OFTEN && now.duration_since(sent.at).unsigned_abs() < SPAN {
             return Some(held(
                 format!("made {} times and still not so", sent.times),
@@ -178,30 +187,14 @@ fn under_way(railway: &Railway) -> Option<Ask> {
     })
 }
 
-/// Activity from before this process began and so new that more of it may come to show: perhaps our own last write before a crash.
-fn strange_activity(
-    service: &str,
-    railway: &Railway,
-    memory: &Memory,
-    now: Timestamp,
-) -> Option<Timestamp> {
+/// Activity from before this process began that is not whole yet: perhaps our own last write before a crash.
+fn strange_activity(service: &str, railway: &Railway, memory: &Memory, now: Timestamp) -> Option<Timestamp> {
     let began = memory.began?;
-    let patched = railway
-        .history
-        .facts()
-        .and_then(|history| history.patches.first())
-        .map(|patch| patch.at);
-    let deployed = railway
-        .services
-        .get(service)
-        .and_then(Seen::facts)
-        .and_then(|service| service.newest.as_ref())
-        .map(|newest| newest.created_at);
-    patched
-        .into_iter()
-        .chain(deployed)
-        .filter(|at| *at <= began && now.duration_since(*at).unsigned_abs() < SETTLING)
-        .max()
+    let seen = railway.services.get(service)?.facts()?;
+    let rolling = seen.newest.as_ref().filter(|newest| matches!(newest.status, Status::Rolling(_)));
+    let patched = service::fresh_change(seen, &railway.history, now);
+    let activity = patched.into_iter().chain(rolling.map(|newest| newest.created_at));
+    activity.filter(|at| *at <= began && now.duration_since(*at).unsigned_abs() < SETTLING).max()
 }
 
 /// The writes whose very content Railway could not apply the last time that anything was patched.

@@ -309,6 +309,17 @@ impl Action {
         }
     }
 
+    /// In one word: two actions for the same end are two things to send.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Action::Change(_) => "patch",
+            Action::StoreImage { .. } => "store",
+            Action::Deploy { .. } => "deploy",
+            Action::Redeploy { .. } => "redeploy",
+            Action::Rollback { .. } => "rollback",
+        }
+    }
+
     /// The service that it is about.
     pub fn service(&self) -> &Named {
         match self {

@@ -190,7 +190,7 @@ pub(super) fn carried(
 }
 
 /// When a patch changed what the service runs, so lately that no deployment of it shows yet.
-pub(super) fn fresh_change(
+pub fn fresh_change(
     service: &Service,
     history: &Seen<History>,
     now: Timestamp,
