@@ -116,6 +116,8 @@ fn kind(byte: u8) -> u8 {
     }
 }
 
+const LONGEST_LINE: usize = 10_000;
+
 /// A file whose lines can be shown.
 pub struct Masked<'a> {
     lines: Vec<&'a str>,
@@ -188,11 +190,14 @@ impl<'a> Masked<'a> {
         }
     }
 
-    /// A line by its number, counted from 1.
+    /// A line by its number, counted from 1; nothing where it is too long for anybody to read.
     pub fn line(&self, number: u32) -> Option<Line> {
         let text = self
             .lines
             .get(usize::try_from(number).ok()?.checked_sub(1)?)?;
+        if text.len() > LONGEST_LINE {
+            return None;
+        }
         let chars: Vec<char> = text.chars().collect();
         let mut writer = Writer {
             line: Line {

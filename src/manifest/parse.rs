@@ -367,9 +367,16 @@ impl Reader<'_> {
 
 /// Whether the last word before a value is a tag. It gives the benefit of the doubt to comments and quotes.
 fn follows_tag(before: &str) -> bool {
-    let line = before.trim_end().rsplit('\n').next().unwrap_or_default();
+    // A tag further away than this is none that anybody would take for a part of the value.
+    const LONGEST: usize = 256;
+    let window = before.ceil_char_boundary(before.len().saturating_sub(LONGEST));
+    let line = before[window..]
+        .trim_end()
+        .rsplit('\n')
+        .next()
+        .unwrap_or_default();
     let word = line
-        .rsplit([' ', '\t', ',', '[', '{', '\u{feff}'])
+        .rsplit([' ', '\t', ',', '[', '{'])
         .next()
         .unwrap_or_default();
     word.starts_with('!') && !word.ends_with([':', '"', '\'']) && !line.contains('#')

@@ -19,7 +19,12 @@ pub struct Style {
     pub width: usize,
 }
 
+/// Nobody reads more than this at once.
+const MAX_SHOWN: usize = 200;
+
 /// Shows problems as rustc does: the file and line, the place marked, and what would be right. No value that may be a secret is shown.
+///
+/// Of very many only the first are shown.
 pub fn render(problems: &[Problem], files: &Files, style: Style) -> String {
     let renderer = if style.color {
         Renderer::styled()
@@ -31,7 +36,7 @@ pub fn render(problems: &[Problem], files: &Files, style: Style) -> String {
         .term_width(style.width.max(40));
     let mut shown = String::new();
     let mut trees = Trees::new(files);
-    for problem in problems {
+    for problem in problems.iter().take(MAX_SHOWN) {
         let group = group(problem, &mut trees);
         shown.push_str(&without_empty_origins(&renderer.render(&[group])));
         shown.push('\n');
@@ -63,11 +68,16 @@ fn summary(problems: &[Problem]) -> String {
         .map(|problem| problem.file.as_str())
         .collect();
     files.dedup();
+    let shown = if problems.len() > MAX_SHOWN {
+        format!(", the first {MAX_SHOWN} are shown")
+    } else {
+        String::new()
+    };
     match (problems.len(), files.len()) {
         (0, _) => String::new(),
         (1, _) => "1 problem\n".to_owned(),
-        (count, 1) => format!("{count} problems in 1 file\n"),
-        (count, files) => format!("{count} problems in {files} files\n"),
+        (count, 1) => format!("{count} problems in 1 file{shown}\n"),
+        (count, files) => format!("{count} problems in {files} files{shown}\n"),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::kinds::{Declared, environment, release, service};
 use crate::problem::Problem;
 use crate::source::{Node, Value};
 use serde::de::DeserializeOwned;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Documents whose specs are well-formed. What they mean together is for [`super::check`].
@@ -68,12 +68,8 @@ fn spec_of<S: DeserializeOwned>(document: &Document) -> Result<S, Vec<Problem>> 
     odd_numbers(node, &mut Vec::new(), &mut odd);
     if !rules.validator.is_valid(&json) || !odd.is_empty() {
         let mut problems = words::problems(document, &json, rules);
-        let is_odd = |problem: &Problem| {
-            odd.iter().any(|odd| {
-                (&odd.file, odd.line, odd.column) == (&problem.file, problem.line, problem.column)
-            })
-        };
-        problems.retain(|problem| !is_odd(problem));
+        let odd_places: BTreeSet<_> = odd.iter().map(place_of).collect();
+        problems.retain(|problem| !odd_places.contains(&place_of(problem)));
         problems.append(&mut odd);
         return Err(problems);
     }
@@ -85,6 +81,10 @@ fn spec_of<S: DeserializeOwned>(document: &Document) -> Result<S, Vec<Problem>> 
             "`spec`: something in it is not a value that fits",
         )]
     })
+}
+
+fn place_of(problem: &Problem) -> (String, u32, u32) {
+    (problem.file.clone(), problem.line, problem.column)
 }
 
 /// Numbers that print otherwise than they were written: decimals, and those that are too large.

@@ -8,6 +8,7 @@ use crate::source::{Node, Origin};
 use jsonschema::ValidationError;
 use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// Every way in which a `spec` breaks its rules.
 pub fn problems(document: &Document, spec: &Value, rules: &Rules) -> Vec<Problem> {
@@ -20,7 +21,7 @@ pub fn problems(document: &Document, spec: &Value, rules: &Rules) -> Vec<Problem
         teller.tell(&error, &mut told);
     }
     // Text that is empty or too long breaks its pattern, too.
-    let of_length: Vec<_> = told
+    let of_length: BTreeSet<_> = told
         .iter()
         .filter(|problem| problem.code == "length")
         .map(|problem| (problem.line, problem.column))
