@@ -3,6 +3,7 @@
 use crate::world::Seen;
 use crate::world::secret::Secret;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Railway's own address. The query string is needed: without one, its edge applies a flat limit of 10 requests a second (facts/railway.md 1).
 pub const RAILWAY_API_URL: &str = "https://backboard.railway.com/graphql/v2";
@@ -89,6 +90,21 @@ impl Config {
     /// Where Railway's API is.
     pub fn railway_url(&self) -> &str {
         self.plain("RAILWAY_API_URL").unwrap_or(RAILWAY_API_URL)
+    }
+
+    /// How long one request to Railway may take at most, where the default does not suit a slow network.
+    ///
+    /// # Errors
+    /// When `RECONCILER_REQUEST_TIMEOUT` is no duration above zero.
+    pub fn request_timeout(&self) -> Result<Option<Duration>, String> {
+        let name = "RECONCILER_REQUEST_TIMEOUT";
+        let Some(written) = self.plain(name) else {
+            return Ok(None);
+        };
+        match humantime::parse_duration(written) {
+            Ok(time) if !time.is_zero() => Ok(Some(time)),
+            Ok(_) | Err(_) => Err(format!("{name} is not a duration such as `30s`")),
+        }
     }
 
     /// The secrets that manifests refer to, each read from the variable with the prefix before its name and from nowhere else (design rule 19).

@@ -124,7 +124,7 @@ const LATER: Duration = Duration::from_secs(10);
 /// Passes until a fresh look asks for nothing, or only for what somebody else must do.
 ///
 /// # Errors
-/// As a [`Failure`] when the token is not good enough, or nothing can be seen for the whole time.
+/// As a [`Failure`] when the token is not good enough, when the first look fails, or when nothing can be seen at the end.
 pub async fn until_in_step(
     pass: &Pass<'_>,
     at_most: Duration,
@@ -134,6 +134,7 @@ pub async fn until_in_step(
     let begun = pass.clock.now();
     let mut memory = Memory::writing_since(begun);
     let mut pause = SOON;
+    let mut has_seen = false;
     loop {
         if interrupt.is_set() {
             return Ok(End::Interrupted);
@@ -141,6 +142,7 @@ pub async fn until_in_step(
         let is_late = pass.clock.now().duration_since(begun).unsigned_abs() >= at_most;
         match pass.look(&memory).await {
             Ok(looked) => {
+                has_seen = true;
                 watcher.looked(&looked);
                 if !looked.plan.writes.is_empty() {
                     if !watcher.allows(&looked.plan) {
@@ -160,7 +162,8 @@ pub async fn until_in_step(
                 }
             }
             Err(failure @ (Failure::Denied(_) | Failure::Refused(_))) => return Err(failure),
-            Err(failure) if is_late => return Err(failure),
+            // What was never seen was never touched: there is nothing to stay for.
+            Err(failure) if is_late || !has_seen => return Err(failure),
             Err(failure) => tracing::warn!(%failure, "nothing seen, looking again"),
         }
         if is_late {

@@ -63,6 +63,7 @@ async fn applied(arguments: &Arguments, config: &Config, screen: &Screen) -> Res
     let end = until_in_step(&pass, arguments.timeout, &mut watcher, &interrupt).await;
     tracing::info!(
         requests = client.requests(),
+        bytes = client.bytes(),
         writes = watcher.written,
         "applied"
     );

@@ -95,6 +95,7 @@ async fn planned(arguments: &Arguments, config: &Config, screen: &Screen) -> Res
     }
     tracing::info!(
         requests = client.requests(),
+        bytes = client.bytes(),
         steps = plan.steps.len(),
         "looked"
     );

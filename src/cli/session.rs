@@ -9,7 +9,7 @@ use crate::kinds::service::Variable;
 use crate::manifest::{Desired, load, render};
 use crate::problem::Problem;
 use crate::providers::Secrets;
-use crate::providers::http::Tcp;
+use crate::providers::http::{LONGEST, Tcp};
 use crate::providers::railway::Client;
 use crate::source::Files;
 use crate::world::Failure;
@@ -49,10 +49,13 @@ pub(super) fn client(config: &Config, clock: &Clock, screen: &Screen) -> Result<
         screen.complain("no token for Railway: set RAILWAY_TOKEN (a project token, made in the project's settings) or RAILWAY_API_TOKEN (an account or workspace token)");
         return Err(Exit::Denied);
     };
-    let tcp = Tcp::new().map_err(|failure| {
-        screen.complain(&failure.to_string());
+    let complain = |words: String| {
+        screen.complain(&words);
         Exit::Trouble
-    })?;
+    };
+    let longest = config.request_timeout().map_err(complain)?;
+    let tcp = Tcp::within(longest.unwrap_or(LONGEST))
+        .map_err(|failure| complain(failure.to_string()))?;
     Client::new(Arc::new(tcp), config.railway_url(), token, clock.clone())
         .map_err(|failure| trouble(&failure, screen))
 }

@@ -128,10 +128,22 @@ pub fn one_line(text: &str) -> String {
     line
 }
 
+/// What would move the cursor, colour the screen or reorder the line escaped, at any length.
+pub fn harmless(text: &str) -> String {
+    text.chars().flat_map(escaped).collect()
+}
+
+/// Whether a character does something to the screen beside standing there.
+pub fn acts_on_the_screen(sign: char) -> bool {
+    let is_invisible = matches!(
+        sign,
+        '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}'
+    );
+    sign.is_control() || is_invisible
+}
+
 fn escaped(sign: char) -> Vec<char> {
-    let turns_text_around =
-        matches!(sign, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    if sign.is_control() || turns_text_around {
+    if acts_on_the_screen(sign) {
         sign.escape_unicode().collect()
     } else {
         vec![sign]

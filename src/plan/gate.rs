@@ -188,13 +188,25 @@ fn under_way(railway: &Railway) -> Option<Ask> {
 }
 
 /// Activity from before this process began that is not whole yet: perhaps our own last write before a crash.
-fn strange_activity(service: &str, railway: &Railway, memory: &Memory, now: Timestamp) -> Option<Timestamp> {
+fn strange_activity(
+    service: &str,
+    railway: &Railway,
+    memory: &Memory,
+    now: Timestamp,
+) -> Option<Timestamp> {
     let began = memory.began?;
     let seen = railway.services.get(service)?.facts()?;
-    let rolling = seen.newest.as_ref().filter(|newest| matches!(newest.status, Status::Rolling(_)));
+    let rolling = seen
+        .newest
+        .as_ref()
+        .filter(|newest| matches!(newest.status, Status::Rolling(_)));
     let patched = service::fresh_change(seen, &railway.history, now);
-    let activity = patched.into_iter().chain(rolling.map(|newest| newest.created_at));
-    activity.filter(|at| *at <= began && now.duration_since(*at).unsigned_abs() < SETTLING).max()
+    let activity = patched
+        .into_iter()
+        .chain(rolling.map(|newest| newest.created_at));
+    activity
+        .filter(|at| *at <= began && now.duration_since(*at).unsigned_abs() < SETTLING)
+        .max()
 }
 
 /// The writes whose very content Railway could not apply the last time that anything was patched.

@@ -1,6 +1,7 @@
 //! A plan as a comment on a pull request: folded, bounded in size, found again by a hidden marker.
 
 use super::{Plan, text};
+use crate::kinds::shown::acts_on_the_screen;
 use crate::kinds::step::Ask;
 use std::fmt::Write as _;
 
@@ -88,13 +89,18 @@ fn escaped(text: &str) -> String {
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
-            '@' => out.push_str("&#64;"),
+            // A mention or a reference is made of the page's text, after signs were decoded: only a break in it prevents one.
+            '@' => out.push_str("&#64;&#8203;"),
+            '#' => out.push_str("&#35;&#8203;"),
+            '/' if out.ends_with(":/") => out.push_str("&#8203;/"),
+            '.' if out.ends_with("www") => out.push_str("&#8203;."),
             '|' => out.push_str("&#124;"),
             '`' => out.push_str("&#96;"),
-            '*' | '_' | '[' | ']' | '!' | '#' | '~' | '\\' | '(' | ')' => {
+            '*' | '_' | '[' | ']' | '!' | '~' | '$' | '\\' | '(' | ')' => {
                 let _ = write!(out, "&#{};", sign as u32);
             }
             '\n' | '\r' => out.push(' '),
+            sign if acts_on_the_screen(sign) => out.extend(sign.escape_unicode()),
             other => out.push(other),
         }
     }

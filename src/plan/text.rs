@@ -1,6 +1,7 @@
 //! A plan as people read it in a terminal: changes only, one step a block, wrapped to the width.
 
 use super::Plan;
+use crate::kinds::shown::{harmless, one_line};
 use crate::kinds::step::{Ask, Effect, Step};
 use anstyle::{AnsiColor, Style};
 use std::fmt::Write as _;
@@ -18,33 +19,29 @@ pub struct Look {
 /// The plan as text. Ends with a line that says what follows.
 pub fn text(plan: &Plan, look: Look) -> String {
     let mut out = String::new();
-    heading(&mut out, plan);
+    heading(&mut out, plan, look.width);
     for step in &plan.steps {
         step_lines(&mut out, step, look);
     }
     for note in &plan.notes {
-        wrapped(&mut out, &format!("note: {note}"), "", "      ", look.width);
+        let note = format!("note: {}", harmless(note));
+        wrapped(&mut out, &note, "", "      ", look.width);
     }
-    out.push_str(&summary(plan));
-    out.push('\n');
+    wrapped(&mut out, &summary(plan), "", "      ", look.width);
     out
 }
 
-fn heading(out: &mut String, plan: &Plan) {
-    match &plan.target {
-        Some((project, environment)) => {
-            let _ = writeln!(
-                out,
-                "{} · {} / {}",
-                plan.environment,
-                crate::kinds::shown::one_line(&project.name),
-                crate::kinds::shown::one_line(&environment.name)
-            );
-        }
-        None => {
-            let _ = writeln!(out, "{}", plan.environment);
-        }
-    }
+fn heading(out: &mut String, plan: &Plan, width: usize) {
+    let heading = match &plan.target {
+        Some((project, environment)) => format!(
+            "{} · {} / {}",
+            plan.environment,
+            one_line(&project.name),
+            one_line(&environment.name)
+        ),
+        None => plan.environment.clone(),
+    };
+    wrapped(out, &heading, "", "  ", width);
 }
 
 /// The word that opens a step's line.
@@ -80,20 +77,20 @@ pub fn what(step: &Step) -> String {
         }
         (None, None) => {}
     }
-    what
+    harmless(&what)
 }
 
 /// The reason with its place.
 pub fn why(step: &Step) -> String {
-    match &step.origin {
+    harmless(&match &step.origin {
         Some(origin) => format!("{}   {origin}", step.why),
         None => step.why.clone(),
-    }
+    })
 }
 
 /// What follows from the step: its effect and its undo, what is waited for, who holds it and what to do.
 pub fn consequence(step: &Step) -> Vec<String> {
-    match &step.ask {
+    let lines = match &step.ask {
         Ask::Make(_) => {
             let mut parts = vec![step.effect.words().to_owned()];
             if !step.undo.is_empty() && step.effect != Effect::Nothing {
@@ -105,7 +102,8 @@ pub fn consequence(step: &Step) -> Vec<String> {
         Ask::Hold { by, way_out, .. } => vec![by.clone(), format!("way out: {way_out}")],
         Ask::Unseen(reason) => vec![format!("not touched: {reason}")],
         Ask::Told(words) => vec![words.clone()],
-    }
+    };
+    lines.iter().map(|line| harmless(line)).collect()
 }
 
 fn step_lines(out: &mut String, step: &Step, look: Look) {

@@ -27,7 +27,7 @@ pub enum Broken {
 }
 
 /// No action lasts longer (design rule 12).
-const LONGEST: Duration = Duration::from_secs(30);
+pub const LONGEST: Duration = Duration::from_secs(30);
 /// An environment of 1,000 services is 1.3 MB (facts/performance.md); what is far beyond any real answer is not read.
 const LARGEST: usize = 64 * 1024 * 1024;
 
@@ -35,6 +35,7 @@ const LARGEST: usize = 64 * 1024 * 1024;
 #[derive(Debug, Clone)]
 pub struct Tcp {
     client: reqwest::Client,
+    longest: Duration,
 }
 
 impl Tcp {
@@ -43,15 +44,23 @@ impl Tcp {
     /// # Errors
     /// When the proxy settings of the process environment cannot be used.
     pub fn new() -> Result<Tcp, Broken> {
+        Tcp::within(LONGEST)
+    }
+
+    /// The same with another bound on the time of one exchange.
+    ///
+    /// # Errors
+    /// As [`Tcp::new`].
+    pub fn within(longest: Duration) -> Result<Tcp, Broken> {
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls())
             .user_agent(concat!("reconciler/", env!("CARGO_PKG_VERSION")))
-            .timeout(LONGEST)
-            .connect_timeout(Duration::from_secs(10))
+            .timeout(longest)
+            .connect_timeout(longest.min(Duration::from_secs(10)))
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|failure| Broken::NotSent(causes(&failure)))?;
-        Ok(Tcp { client })
+        Ok(Tcp { client, longest })
     }
 }
 
@@ -80,7 +89,7 @@ impl Transport for Tcp {
             .client
             .execute(request)
             .await
-            .map_err(|failure| broken(&host, &failure))?;
+            .map_err(|failure| self.broken(&host, &failure))?;
         let mut response = http::Response::builder().status(answer.status());
         if let Some(headers) = response.headers_mut() {
             headers.clone_from(answer.headers());
@@ -105,13 +114,15 @@ impl Transport for Tcp {
     }
 }
 
-fn broken(host: &str, failure: &reqwest::Error) -> Broken {
-    if failure.is_connect() || failure.is_builder() {
-        Broken::NotSent(format!("{host}: {}", causes(failure)))
-    } else if failure.is_timeout() {
-        Broken::Lost(format!("{host} did not answer within {LONGEST:?}"))
-    } else {
-        Broken::Lost(format!("{host}: {}", causes(failure)))
+impl Tcp {
+    fn broken(&self, host: &str, failure: &reqwest::Error) -> Broken {
+        if failure.is_connect() || failure.is_builder() {
+            Broken::NotSent(format!("{host}: {}", causes(failure)))
+        } else if failure.is_timeout() {
+            Broken::Lost(format!("{host} did not answer within {:?}", self.longest))
+        } else {
+            Broken::Lost(format!("{host}: {}", causes(failure)))
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! A value that is never printed, and how it is taken out of other people's texts.
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use std::fmt;
 use std::fmt::Write as _;
 
@@ -41,6 +41,8 @@ pub struct Scrubber {
 
 /// Shorter values are words; taking them out would only garble the text.
 const SHORTEST: usize = 6;
+/// The same for one line of a value that has several.
+const SHORTEST_LINE: usize = 12;
 
 impl Scrubber {
     /// Knows these values, as they are and as they look in addresses, JSON, base64 and hex.
@@ -52,6 +54,14 @@ impl Scrubber {
             .collect();
         forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
         forms.dedup();
+        Scrubber { forms }
+    }
+
+    /// What both know.
+    #[must_use]
+    pub fn and(&self, other: &Scrubber) -> Scrubber {
+        let mut forms = [self.forms.clone(), other.forms.clone()].concat();
+        forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
         Scrubber { forms }
     }
 
@@ -84,12 +94,23 @@ fn forms(value: &str) -> Vec<String> {
         }
     }
     let json = serde_json::Value::from(value).to_string();
-    let base64 = STANDARD.encode(value);
-    vec![
+    let json = json
+        .strip_prefix('"')
+        .and_then(|json| json.strip_suffix('"'));
+    // A log has one line after the other, a key of many lines has them so, too.
+    let lines = value.lines().filter(|line| line.len() >= SHORTEST_LINE);
+    [
         value.to_owned(),
+        percent.to_lowercase(),
         percent,
-        json.trim_matches('"').to_owned(),
-        base64.trim_end_matches('=').to_owned(),
+        json.unwrap_or_default().to_owned(),
+        STANDARD_NO_PAD.encode(value),
+        URL_SAFE_NO_PAD.encode(value),
+        hex.to_uppercase(),
         hex,
     ]
+    .into_iter()
+    .chain(lines.map(str::to_owned))
+    .filter(|form| form.len() >= SHORTEST)
+    .collect()
 }

@@ -5,7 +5,7 @@ use crate::config::Token;
 use crate::kinds::shown::one_line;
 use crate::providers::http::{Broken, Transport};
 use crate::world::Failure;
-use crate::world::secret::Scrubber;
+use crate::world::secret::{Scrubber, Secret};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
 use http::{Request, Response, StatusCode};
@@ -32,8 +32,11 @@ pub(super) struct Exchange {
     transport: Arc<dyn Transport>,
     uri: http::Uri,
     token: Token,
+    /// What upstream words must not repeat: the token, and the secrets that the manifests refer to.
+    hidden: Arc<Scrubber>,
     clock: Clock,
     count: Arc<AtomicUsize>,
+    bytes: Arc<AtomicUsize>,
     ahead: Arc<AtomicI64>,
 }
 
@@ -87,15 +90,33 @@ impl Exchange {
         Ok(Exchange {
             transport,
             uri,
+            hidden: Arc::new(Scrubber::new([token.secret()])),
             token,
             clock,
             count: Arc::default(),
+            bytes: Arc::default(),
             ahead: Arc::new(AtomicI64::new(UNKNOWN)),
         })
     }
 
+    pub(super) fn hiding<'a>(self, secrets: impl IntoIterator<Item = &'a Secret>) -> Exchange {
+        let hidden = Scrubber::new(secrets.into_iter().chain([self.token.secret()]));
+        Exchange {
+            hidden: Arc::new(hidden),
+            ..self
+        }
+    }
+
+    pub(super) fn hidden(&self) -> &Scrubber {
+        &self.hidden
+    }
+
     pub(super) fn requests(&self) -> usize {
         self.count.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     pub(super) fn clock_ahead_seconds(&self) -> Option<i64> {
@@ -120,10 +141,10 @@ impl Exchange {
                 Failure::Passing(_) | Failure::Unclear(_) => {
                     self.clock.jittered(PAUSE * 2u32.pow(tries - 1))
                 }
-                Failure::Refused(_) | Failure::Denied(_) => return Err(self.without_token(failure)),
+                Failure::Refused(_) | Failure::Denied(_) => return Err(self.without_secrets(failure)),
             };
             if tries >= TRIES || wait > LONGEST_WAIT {
-                return Err(self.without_token(failure));
+                return Err(self.without_secrets(failure));
             }
             tracing::debug!(tries, ?wait, %failure, "reading again");
             self.clock.sleep(wait).await;
@@ -149,14 +170,12 @@ impl Exchange {
             ),
             Err(failure) => failure,
         };
-        Err(reworded(self.without_token(failure), |text| {
-            scrubber.scrub(text)
-        }))
+        // Before the words are cut: half a secret is not found any more.
+        Err(self.without_secrets(reworded(failure, |text| scrubber.scrub(text))))
     }
 
-    fn without_token(&self, failure: Failure) -> Failure {
-        let scrubber = Scrubber::new([self.token.secret()]);
-        reworded(failure, |text| one_line_long(&scrubber.scrub(text)))
+    fn without_secrets(&self, failure: Failure) -> Failure {
+        reworded(failure, |text| one_line_long(&self.hidden.scrub(text)))
     }
 
     async fn once(&self, body: Bytes, purpose: Purpose) -> Result<Answer, Failure> {
@@ -168,9 +187,15 @@ impl Exchange {
             }
             Err(Broken::Lost(words)) => return Err(Failure::Unclear(words)),
         };
+        self.bytes
+            .fetch_add(response.body().len(), Ordering::Relaxed);
         let now = self.clock.now();
         self.note_offset(response.headers(), now);
-        judge(&response, purpose, now)
+        let mut answer = judge(&response, purpose, now)?;
+        for problem in &mut answer.problems {
+            problem.message = one_line_long(&self.hidden.scrub(&problem.message));
+        }
+        Ok(answer)
     }
 
     fn request(&self, body: Bytes) -> Result<Request<Bytes>, Failure> {

@@ -10,14 +10,14 @@ use crate::config::Token;
 use crate::plan::write::{What, Write};
 use crate::providers::http::Transport;
 use crate::providers::{Provider, Scope, Secrets};
-use crate::world::railway::{self, Named, Question, Railway};
+use crate::world::railway::{self, Named, PatchState, Question, Railway};
 use crate::world::secret::{Scrubber, Secret};
 use crate::world::{Failure, Seen};
 use async_trait::async_trait;
 use exchange::Exchange;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// How many items a page asks for; what Railway's own client asks for (facts/railway.md 1).
 const PAGE: u32 = 500;
@@ -31,6 +31,7 @@ const LOG_LINES: usize = 4;
 pub struct Client {
     exchange: Exchange,
     is_project_token: bool,
+    shared: Arc<Mutex<Vec<Secret>>>,
 }
 
 impl Client {
@@ -48,12 +49,27 @@ impl Client {
         Ok(Client {
             exchange: Exchange::new(transport, url, token, clock)?,
             is_project_token,
+            shared: Arc::default(),
         })
+    }
+
+    /// The same client, which also keeps these secrets out of all that Railway says.
+    #[must_use]
+    pub fn hiding(self, secrets: &Secrets) -> Client {
+        let exchange = self
+            .exchange
+            .hiding(secrets.values().filter_map(Seen::facts));
+        Client { exchange, ..self }
     }
 
     /// How many requests were sent so far.
     pub fn requests(&self) -> usize {
         self.exchange.requests()
+    }
+
+    /// How many bytes of answers were read so far, unpacked.
+    pub fn bytes(&self) -> usize {
+        self.exchange.bytes()
     }
 
     /// Who the token is, in words for people.
@@ -165,7 +181,31 @@ impl Client {
                 "/environment/serviceInstances",
             )
             .await?;
-        answers::railway(&data, under, problems, &services, &instances)
+        let mut seen = answers::railway(&data, under, problems, &services, &instances)?;
+        if let Ok(mut known) = self.shared.lock() {
+            *known = shared(if under.is_empty() { &data } else { &data[under] });
+        }
+        self.hide(&mut seen);
+        Ok(seen)
+    }
+
+    /// What must not be shown of words from outside: every value of the environment, and the secrets that are hidden anyway.
+    fn scrubber(&self, seen: &Railway) -> Scrubber {
+        let shared = self.shared.lock().map(|known| known.clone());
+        let shared = shared.unwrap_or_default();
+        Scrubber::new(values(seen).chain(&shared)).and(self.exchange.hidden())
+    }
+
+    /// Takes values out of the words with which Railway tells why a patch failed.
+    fn hide(&self, seen: &mut Railway) {
+        let scrubber = self.scrubber(seen);
+        if let Seen::Facts(history) = &mut seen.history {
+            for patch in &mut history.patches {
+                if let PatchState::Failed(words) = &mut patch.state {
+                    *words = scrubber.scrub(words);
+                }
+            }
+        }
     }
 
     /// The nodes of all further pages of a connection. A list counts only when its last page was seen.
@@ -239,6 +279,7 @@ impl Client {
             Ok(answer) => {
                 seen.staged = answers::staged(&answer.data, &answer.problems);
                 seen.history = answers::history(&answer.data, &answer.problems);
+                self.hide(seen);
             }
             Err(failure) => {
                 seen.staged = Seen::Unseen(failure.to_string());
@@ -266,7 +307,7 @@ impl Client {
     }
 
     async fn answer_log(&self, seen: &mut Railway, name: &str) {
-        let scrubber = scrubber(seen);
+        let scrubber = self.scrubber(seen);
         let Some(Seen::Facts(service)) = seen.services.get_mut(name) else {
             return;
         };
@@ -284,18 +325,24 @@ impl Client {
     }
 }
 
-/// What may stand in a log and must not be shown: every value of the environment.
-fn scrubber(seen: &Railway) -> Scrubber {
-    let variables = seen
-        .services
+/// Every value of the environment that Railway tells: it may stand in a log or in the words of a failure.
+fn values(seen: &Railway) -> impl Iterator<Item = &Secret> {
+    seen.services
         .values()
         .filter_map(Seen::facts)
-        .filter_map(|service| service.variables.facts());
-    Scrubber::new(
-        variables
-            .flat_map(|variables| variables.values())
-            .filter_map(|variable| variable.value.as_ref()),
-    )
+        .filter_map(|service| service.variables.facts())
+        .flat_map(|variables| variables.values())
+        .filter_map(|variable| variable.value.as_ref())
+}
+
+/// The values of the shared variables, which no plan reads.
+fn shared(root: &Value) -> Vec<Secret> {
+    let shared = root["environment"]["config"]["sharedVariables"].as_object();
+    let values = shared.into_iter().flatten();
+    values
+        .filter_map(|(_, stored)| stored["value"].as_str())
+        .map(Secret::new)
+        .collect()
 }
 
 #[async_trait]
@@ -358,12 +405,9 @@ impl Provider for Client {
                 (documents::ROLLBACK, json!({ "deployment": deployment }))
             }
         };
-        let known = secrets
-            .values()
-            .filter_map(Seen::facts)
-            .collect::<Vec<&Secret>>();
+        let known = Scrubber::new(secrets.values().filter_map(Seen::facts));
         self.exchange
-            .write(document, variables, &Scrubber::new(known))
+            .write(document, variables, &known.and(&self.scrubber(seen)))
             .await
     }
 }
