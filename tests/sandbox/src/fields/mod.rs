@@ -1,0 +1,13 @@
+//! The fields of Railway's larger types, one file for each group; smaller types are plain JSON.
+
+mod account;
+mod deployment;
+mod environment;
+mod project;
+mod service;
+
+pub use account::{person, project_token, workspace};
+pub use deployment::{deployment, events, log_lines};
+pub use environment::{environment, patch, triggers, variable, volume_instance};
+pub use project::{environments, project, volume};
+pub use service::{domains, instance, proxies, service};

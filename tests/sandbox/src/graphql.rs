@@ -1,0 +1,199 @@
+//! GraphQL itself: the schema, parsed documents, execution, and errors in Railway's shape.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use apollo_compiler::ast;
+use apollo_compiler::executable::{Operation, Selection};
+use apollo_compiler::resolvers::{Execution, ObjectValue};
+use apollo_compiler::response::{ExecutionResponse, GraphQLError, JsonMap, JsonValue};
+use apollo_compiler::schema::Implementers;
+use apollo_compiler::validation::Valid;
+use apollo_compiler::{ExecutableDocument, Name, Schema};
+use serde_json::{Value, json};
+
+use crate::access::code_shown;
+use crate::refusal::{INTERNAL, Refusal};
+use crate::switches::Switches;
+
+pub const SDL: &str = include_str!("../schema/railway.graphql");
+
+/// Between code and message in a resolver's error, because the executor carries only one text.
+const SEPARATOR: char = '\u{1f}';
+const MOST_DOCUMENTS: usize = 1_000;
+
+pub struct Language {
+    pub schema: Valid<Schema>,
+    implementers: apollo_compiler::collections::HashMap<Name, Implementers>,
+}
+
+/// The schema, parsed once in a process.
+pub fn language() -> &'static Language {
+    static LANGUAGE: OnceLock<Language> = OnceLock::new();
+    LANGUAGE.get_or_init(|| {
+        let schema = Schema::parse_and_validate(SDL, "railway.graphql")
+            .expect("the schema of the sandbox is valid");
+        let implementers = schema.implementers_map();
+        Language {
+            schema,
+            implementers,
+        }
+    })
+}
+
+pub type Document = Arc<Valid<ExecutableDocument>>;
+
+/// A request that is refused before anything is executed; answered with status 400.
+#[derive(Clone, Debug)]
+pub struct Invalid {
+    pub code: &'static str,
+    pub messages: Vec<String>,
+}
+
+/// Parses and validates; documents are remembered by their text.
+pub fn document(text: &str) -> Result<Document, Invalid> {
+    static KNOWN: OnceLock<Mutex<HashMap<String, Result<Document, Invalid>>>> = OnceLock::new();
+    let known = KNOWN.get_or_init(Mutex::default);
+    if let Some(found) = known
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .get(text)
+    {
+        return found.clone();
+    }
+    let parsed = parse(text);
+    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+    if known.len() >= MOST_DOCUMENTS {
+        known.clear();
+    }
+    known.insert(text.to_string(), parsed.clone());
+    parsed
+}
+
+fn parse(text: &str) -> Result<Document, Invalid> {
+    let invalid = |code, list: apollo_compiler::validation::DiagnosticList| {
+        let messages = list
+            .iter()
+            .map(|diagnostic| diagnostic.error.to_string())
+            .collect();
+        Invalid { code, messages }
+    };
+    let parsed = ast::Document::parse(text, "request.graphql")
+        .map_err(|errors| invalid("GRAPHQL_PARSE_FAILED", errors.errors))?;
+    let valid = parsed
+        .to_executable_validate(&language().schema)
+        .map_err(|errors| invalid("GRAPHQL_VALIDATION_FAILED", errors.errors))?;
+    Ok(Arc::new(valid))
+}
+
+/// The operation to execute.
+pub fn operation<'d>(document: &'d Document, name: Option<&str>) -> Result<&'d Operation, Invalid> {
+    let found = document.operations.get(name);
+    Ok(&**found.map_err(|error| Invalid {
+        code: "BAD_USER_INPUT",
+        messages: vec![error.message().to_string()],
+    })?)
+}
+
+/// The operation's name and root fields, for the transcript.
+pub fn described(operation: &Operation) -> String {
+    let fields: Vec<&str> = operation
+        .selection_set
+        .selections
+        .iter()
+        .map(|selection| match selection {
+            Selection::Field(field) => field.name.as_str(),
+            Selection::FragmentSpread(spread) => spread.fragment_name.as_str(),
+            Selection::InlineFragment(_) => "...",
+        })
+        .collect();
+    let name = operation.name.as_ref().map_or("", |name| name.as_str());
+    format!("{name}({})", fields.join(" "))
+}
+
+pub fn execute(
+    document: &Document,
+    operation: &Operation,
+    variables: &JsonMap,
+    root: &dyn ObjectValue,
+) -> Result<ExecutionResponse, Invalid> {
+    let language = language();
+    Execution::new(&language.schema, document)
+        .operation(operation)
+        .implementers_map(&language.implementers)
+        .raw_variable_values(variables)
+        .enable_schema_introspection(true)
+        .execute_sync(root)
+        .map_err(|error| Invalid {
+            code: "BAD_USER_INPUT",
+            messages: vec![error.message().to_string()],
+        })
+}
+
+/// A refusal as the executor can carry it.
+pub fn carried(refusal: &Refusal) -> String {
+    format!("{}{SEPARATOR}{}", refusal.code, refusal.message)
+}
+
+/// Gives every error its code and trace, as Railway does.
+pub fn finish(response: &mut ExecutionResponse, switches: &Switches, trace: &str) {
+    for error in &mut response.errors {
+        let (code, message) = match error.message.split_once(SEPARATOR) {
+            // The executor puts words of its own in front.
+            Some((code, message)) => (
+                code_shown(code.rsplit(' ').next().unwrap_or(code), switches),
+                message.to_string(),
+            ),
+            // A null where the schema forbids one: Railway's opaque answer.
+            None => (INTERNAL, "Problem processing request".to_string()),
+        };
+        error.message = message;
+        extend(error, code, trace);
+    }
+}
+
+fn extend(error: &mut GraphQLError, code: &str, trace: &str) {
+    error.extensions.insert("code", code.into());
+    error.extensions.insert("traceId", trace.into());
+}
+
+/// The body for a request that is refused as a whole.
+pub fn refused(invalid: &Invalid, trace: &str) -> Value {
+    let errors: Vec<Value> =
+        invalid.messages.iter().map(|message| json!({ "message": message, "extensions": { "code": invalid.code, "traceId": trace } })).collect();
+    json!({ "errors": errors })
+}
+
+/// From serde's JSON to the executor's.
+pub fn to_wire(value: &Value) -> JsonValue {
+    match value {
+        Value::Null => JsonValue::Null,
+        Value::Bool(flag) => JsonValue::Bool(*flag),
+        Value::Number(number) => JsonValue::Number(number.clone()),
+        Value::String(text) => text.as_str().into(),
+        Value::Array(items) => JsonValue::Array(items.iter().map(to_wire).collect()),
+        Value::Object(entries) => JsonValue::Object(
+            entries
+                .iter()
+                .map(|(key, value)| (key.as_str().into(), to_wire(value)))
+                .collect(),
+        ),
+    }
+}
+
+/// From the executor's JSON to serde's.
+pub fn from_wire(value: &JsonValue) -> Value {
+    match value {
+        JsonValue::Null => Value::Null,
+        JsonValue::Bool(flag) => Value::Bool(*flag),
+        JsonValue::Number(number) => Value::Number(number.clone()),
+        JsonValue::String(text) => Value::String(text.as_str().to_string()),
+        JsonValue::Array(items) => Value::Array(items.iter().map(from_wire).collect()),
+        JsonValue::Object(entries) => Value::Object(
+            entries
+                .iter()
+                .map(|(key, value)| (key.as_str().to_string(), from_wire(value)))
+                .collect(),
+        ),
+    }
+}

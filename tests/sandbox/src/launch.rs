@@ -1,0 +1,352 @@
+//! New deployments: from stored configuration, or from an older deployment.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::config;
+use crate::deployment::{Cause, Deployment, Release, Replica, Status, can_redeploy};
+use crate::refusal::Refusal;
+use crate::seed::Outcome;
+use crate::state::{Due, Environment, State};
+use crate::switches::{PatchCommitSha, RedeployVariables};
+use crate::variables;
+
+/// Everything a deployment runs with.
+struct Load {
+    release: Release,
+    builds: bool,
+    manifest: Value,
+    mounts: Vec<String>,
+    variables: BTreeMap<String, String>,
+    sealed: BTreeSet<String>,
+    replicas: BTreeMap<String, u32>,
+}
+
+/// Which commit a new deployment of a repository takes.
+#[derive(Clone, Copy)]
+pub enum Commit<'c> {
+    /// The one associated with the service.
+    Current,
+    /// The newest of the branch.
+    Latest,
+    This(&'c str),
+}
+
+impl State {
+    /// Deploys what is stored; answers the new deployment's id, or None for a service without a source.
+    pub fn deploy(
+        &mut self,
+        environment_id: &str,
+        service_id: &str,
+        commit: Commit<'_>,
+        cause: Cause,
+    ) -> Result<Option<String>, Refusal> {
+        let environment = self.environment(environment_id)?.clone();
+        if !environment.instances.contains_key(service_id) {
+            return Err(Refusal::not_authorized());
+        }
+        let Some(load) = self.stored_load(&environment, service_id, &commit)? else {
+            return Ok(None);
+        };
+        Ok(Some(self.start(&environment, service_id, load, cause)))
+    }
+
+    /// A new deployment from the kept image and with the variables and settings of an old one.
+    pub fn rollback(&mut self, id: &str) -> Result<String, Refusal> {
+        let old = self.deployment(id)?.clone();
+        if !self.can_rollback(&old) {
+            return Err(Refusal::bad_input("Deployment cannot be rolled back"));
+        }
+        let environment = self.environment(&old.environment_id)?.clone();
+        let patch_id = old
+            .cause
+            .patch_id
+            .clone()
+            .filter(|_| self.switches.rollback_copies_patch_id);
+        let cause = Cause {
+            reason: "rollback",
+            patch_id,
+            of: Some(old.id.clone()),
+        };
+        Ok(self.start(
+            &environment,
+            &old.service_id,
+            Load {
+                builds: false,
+                ..load_of(&old)
+            },
+            cause,
+        ))
+    }
+
+    /// The same source again: rebuilt, or from the kept image.
+    pub fn redeploy(&mut self, id: &str, previous_image: bool) -> Result<String, Refusal> {
+        let old = self.deployment(id)?.clone();
+        if !can_redeploy(&old) {
+            return Err(Refusal::bad_input("Deployment cannot be redeployed"));
+        }
+        if previous_image && !self.has_image(&old) {
+            return Err(Refusal::problem());
+        }
+        let environment = self.environment(&old.environment_id)?.clone();
+        let mut load = load_of(&old);
+        if self.switches.redeploy_variables == RedeployVariables::Current
+            && let Some(stored) =
+                self.stored_load(&environment, &old.service_id, &Commit::Current)?
+        {
+            load = Load {
+                release: old.release.clone(),
+                builds: old.release.repo.is_some(),
+                ..stored
+            };
+        }
+        load.builds = load.release.repo.is_some() && !previous_image;
+        if self.switches.redeploy_pulls
+            && !previous_image
+            && let Some(image) = &load.release.image
+        {
+            load.release.digest = Some(self.digest(image));
+        }
+        let cause = Cause {
+            reason: "redeploy",
+            patch_id: None,
+            of: Some(old.id.clone()),
+        };
+        Ok(self.start(&environment, &old.service_id, load, cause))
+    }
+
+    /// The newest deployment's release again, with what is stored now.
+    pub fn redeploy_latest(
+        &mut self,
+        environment_id: &str,
+        service_id: &str,
+    ) -> Result<Option<String>, Refusal> {
+        let environment = self.environment(environment_id)?.clone();
+        let Some(newest) = self.newest(&environment, service_id).cloned() else {
+            return Err(Refusal::bad_input("Service has no deployment to redeploy"));
+        };
+        let commit = newest
+            .release
+            .commit
+            .as_deref()
+            .map_or(Commit::Current, Commit::This);
+        let Some(mut load) = self.stored_load(&environment, service_id, &commit)? else {
+            return Ok(None);
+        };
+        if !self.switches.redeploy_pulls && load.release.image == newest.release.image {
+            load.release.digest = newest.release.digest.clone();
+        }
+        Ok(Some(self.start(
+            &environment,
+            service_id,
+            load,
+            Cause {
+                reason: "redeploy",
+                patch_id: None,
+                of: Some(newest.id.clone()),
+            },
+        )))
+    }
+
+    fn stored_load(
+        &self,
+        environment: &Environment,
+        service_id: &str,
+        commit: &Commit<'_>,
+    ) -> Result<Option<Load>, Refusal> {
+        let Some(service) = environment.service(service_id) else {
+            return Ok(None);
+        };
+        let Some(release) = self.stored_release(environment, service_id, service, commit)? else {
+            return Ok(None);
+        };
+        Ok(Some(Load {
+            builds: release.repo.is_some(),
+            release,
+            manifest: config::manifest(service),
+            mounts: config::entries(service.get("volumeMounts"))
+                .filter_map(|(_, mount)| Some(mount.get("mountPath")?.as_str()?.to_string()))
+                .collect(),
+            variables: variables::rendered(self, environment, Some(service_id)),
+            sealed: variables::sealed_names(service),
+            replicas: config::placement(service, &self.seed.regions),
+        }))
+    }
+
+    fn stored_release(
+        &self,
+        environment: &Environment,
+        service_id: &str,
+        service: &Value,
+        commit: &Commit<'_>,
+    ) -> Result<Option<Release>, Refusal> {
+        let text = |key| {
+            config::setting(service, "source", key)
+                .and_then(Value::as_str)
+                .filter(|text| !text.is_empty())
+                .map(str::to_string)
+        };
+        if let Some(image) = text("image") {
+            if let Commit::This(_) = commit {
+                return Err(Refusal::internal("Commit not found"));
+            }
+            return Ok(Some(Release {
+                digest: Some(self.digest(&image)),
+                image: Some(image),
+                ..Release::default()
+            }));
+        }
+        let Some(repo) = text("repo") else {
+            return Ok(None);
+        };
+        let branch = text("branch").unwrap_or_else(|| "main".to_string());
+        let head = || self.heads.get(&(repo.clone(), branch.clone())).cloned();
+        let last = || {
+            self.newest(environment, service_id)
+                .and_then(|newest| newest.release.commit.clone())
+        };
+        let stored = || {
+            text("commitSha").filter(|_| self.switches.patch_commit_sha == PatchCommitSha::Honoured)
+        };
+        let sha = match commit {
+            Commit::This(sha) if !self.commit_exists(sha) => {
+                return Err(Refusal::internal("Commit not found"));
+            }
+            Commit::This(sha) => Some(sha.to_string()),
+            Commit::Latest => head(),
+            Commit::Current => stored().or_else(last).or_else(head),
+        };
+        let known = sha.as_ref().and_then(|sha| self.known_commit(sha));
+        let message = known.and_then(|known| known.message.clone());
+        let author = known.and_then(|known| known.author.clone());
+        Ok(Some(Release {
+            repo: Some(repo),
+            branch: Some(branch),
+            commit: sha,
+            message,
+            author,
+            image: None,
+            digest: None,
+        }))
+    }
+
+    fn start(
+        &mut self,
+        environment: &Arc<Environment>,
+        service_id: &str,
+        load: Load,
+        cause: Cause,
+    ) -> String {
+        self.supersede(environment, service_id);
+        let Load {
+            release,
+            builds,
+            manifest,
+            mounts,
+            variables,
+            sealed,
+            replicas,
+        } = load;
+        let (id, snapshot_id) = (self.random.uuid(), self.random.uuid());
+        let waits =
+            self.known(&release).outcome == Outcome::NeedsApproval && cause.reason != "rollback";
+        let mut deployment = Deployment {
+            id: id.clone(),
+            snapshot_id,
+            project_id: environment.project_id.clone(),
+            environment_id: environment.id.clone(),
+            service_id: service_id.to_string(),
+            status: if waits {
+                Status::NeedsApproval
+            } else {
+                Status::Queued
+            },
+            status_at: self.now,
+            created: self.now,
+            updated: self.now,
+            stopped: false,
+            ran: false,
+            removed_at: None,
+            cause,
+            release,
+            builds,
+            manifest,
+            mounts,
+            variables,
+            sealed,
+            replicas,
+            instances: Vec::new(),
+            build_log: Vec::new(),
+            log: Vec::new(),
+        };
+        self.place(&mut deployment, "CREATED");
+        self.deployments.insert(id.clone(), Arc::new(deployment));
+        let etag_moves = self.switches.etag_moves_on_deploy;
+        let environment = self.environment_mut(&environment.id);
+        environment.etag += u64::from(etag_moves);
+        environment
+            .instances
+            .get_mut(service_id)
+            .expect("a deployed service has an instance")
+            .deployments
+            .push(id.clone());
+        if !waits {
+            self.later(
+                self.seed.timings.queue,
+                Due::Advance {
+                    deployment: id.clone(),
+                },
+            );
+        }
+        id
+    }
+
+    /// A newer deployment ends the unfinished ones.
+    fn supersede(&mut self, environment: &Environment, service_id: &str) {
+        let unfinished: Vec<String> = self
+            .history(environment, service_id)
+            .filter(|deployment| deployment.status.is_unfinished())
+            .map(|deployment| deployment.id.clone())
+            .collect();
+        for id in unfinished {
+            self.removed(&id);
+        }
+    }
+
+    /// One replica entry per placed replica; the ones that stay keep their ids.
+    pub fn place(&mut self, deployment: &mut Deployment, status: &'static str) {
+        let mut placed = Vec::new();
+        for (region, count) in deployment.replicas.clone() {
+            let mut kept: Vec<Replica> = deployment
+                .instances
+                .iter()
+                .filter(|replica| replica.region == region)
+                .cloned()
+                .collect();
+            kept.truncate(count as usize);
+            while kept.len() < count as usize {
+                kept.push(Replica {
+                    id: self.random.uuid(),
+                    region: region.clone(),
+                    status,
+                });
+            }
+            placed.append(&mut kept);
+        }
+        deployment.instances = placed;
+    }
+}
+
+fn load_of(old: &Deployment) -> Load {
+    Load {
+        release: old.release.clone(),
+        builds: old.builds,
+        manifest: old.manifest.clone(),
+        mounts: old.mounts.clone(),
+        variables: old.variables.clone(),
+        sealed: old.sealed.clone(),
+        replicas: old.replicas.clone(),
+    }
+}

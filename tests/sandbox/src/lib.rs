@@ -1,0 +1,84 @@
+//! A simulated Railway that speaks Railway's GraphQL-over-HTTP protocol, for demos, drills and tests.
+//!
+//! It is typed after the upstream schema and serves any valid selection of the types it models. It keeps configuration,
+//! staged and committed patches, deployments with their lifecycle, tokens and rate limits, and takes faults from a seed.
+//! What nobody states about the real thing is one of the [`Switches`].
+//!
+//! Over TCP: `cargo run -p sandbox -- --seed seeds/runbook.yaml`. In-process, under tokio's (paused) clock:
+//!
+//! ```
+//! use sandbox::{Faults, Sandbox, Seed, Switches};
+//!
+//! let seed = Seed::parse(r#"
+//! projects:
+//!   shop:
+//!     environments:
+//!       production:
+//!         services:
+//!           web:
+//!             image: ghcr.io/shop/web:1
+//!             healthcheck: /health
+//!             replicas: 2                      # or { us-west2: 1, europe-west4-drams3a: 1 }
+//!             variables: { LOG_LEVEL: info, API_KEY: { value: s3cret, sealed: true } }
+//!             previous: [ghcr.io/shop/web:0]   # ran before; can be rolled back to
+//! images:
+//!   ghcr.io/shop/web:bad: { outcome: failed, log: [no such file] }   # or crashed, never_ready, needs_approval
+//! tokens:
+//!   production-token: { kind: project, project: shop, environment: production }
+//! "#)?;
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+//! let sandbox = Sandbox::new(&seed, Switches::default(), Faults::none(), 1);
+//! let request = http::Request::post("/graphql/v2?source=docs")
+//!     .header("Project-Access-Token", "production-token")
+//!     .body(r#"{"query":"{ projectToken { environment { name } } }"}"#.into())
+//!     .unwrap();
+//! let reply = sandbox.handle(request).await.unwrap();
+//! assert_eq!(reply.body(), r#"{"data":{"projectToken":{"environment":{"name":"production"}}}}"#.as_bytes());
+//! # });
+//! # Ok::<(), String>(())
+//! ```
+
+#![expect(
+    missing_docs,
+    reason = "fields and variants here are named as Railway names them"
+)]
+
+mod faults;
+mod seed;
+mod switches;
+mod time;
+
+mod birth;
+mod by_hand;
+mod config;
+mod deployment;
+mod launch;
+mod lifecycle;
+mod patch;
+mod random;
+mod refusal;
+mod report;
+mod state;
+mod variables;
+
+mod access;
+mod fields;
+mod graphql;
+mod limits;
+mod mutation;
+mod node;
+mod page;
+mod query;
+mod server;
+mod tcp;
+
+pub use by_hand::HandEdit;
+pub use deployment::Status;
+pub use faults::{Fault, Faults};
+pub use graphql::SDL;
+pub use report::{DeploymentView, Effect, Entry, EnvironmentView, ServiceView, View};
+pub use seed::*;
+pub use server::{Broken, PATH, Sandbox};
+pub use switches::*;
+pub use time::Time;

@@ -1,0 +1,95 @@
+//! Serves a sandbox on loopback until it is told to stop.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use sandbox::{Faults, PATH, Sandbox, Seed, Time};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// A simulated Railway.
+#[derive(Parser)]
+#[command(name = "sandbox")]
+struct Options {
+    /// The world to start from.
+    #[arg(long)]
+    seed: PathBuf,
+    /// The port on loopback; 0 takes a free one.
+    #[arg(long, default_value_t = 8787)]
+    port: u16,
+    /// Answers to open questions, such as `mask=stars,patch_apply_lag=3`.
+    #[arg(long, value_delimiter = ',')]
+    switches: Vec<String>,
+    /// Faults as `SEED:RATE`, the rate in requests out of a thousand.
+    #[arg(long)]
+    faults: Option<String>,
+    /// Where ids come from.
+    #[arg(long, default_value_t = 1)]
+    random: u64,
+}
+
+fn main() -> ExitCode {
+    let run = || -> Result<(), String> {
+        let sandbox = sandbox(&Options::parse())?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime
+            .map_err(|error| format!("cannot start tokio: {error}"))?
+            .block_on(serve(sandbox.0, sandbox.1))
+    };
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("sandbox: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn sandbox(options: &Options) -> Result<(Sandbox, u16), String> {
+    let text = std::fs::read_to_string(&options.seed)
+        .map_err(|error| format!("cannot read {}: {error}", options.seed.display()))?;
+    let mut seed = Seed::parse(&text)?;
+    seed.start = Time::now();
+    let mut switches = seed.switches.clone();
+    for pair in &options.switches {
+        let (name, value) = pair
+            .split_once('=')
+            .ok_or(format!("`{pair}` is not of the form name=value"))?;
+        switches.set(name, value)?;
+    }
+    let faults = options
+        .faults
+        .as_deref()
+        .map_or(Ok(Faults::none()), parse_faults)?;
+    Ok((
+        Sandbox::new(&seed, switches, faults, options.random),
+        options.port,
+    ))
+}
+
+fn parse_faults(text: &str) -> Result<Faults, String> {
+    let parsed = text
+        .split_once(':')
+        .and_then(|(seed, rate)| Some((seed.parse().ok()?, rate.parse().ok()?)));
+    let (seed, rate) = parsed.ok_or(format!("`{text}` is not of the form SEED:RATE"))?;
+    Ok(Faults::seeded(seed, rate))
+}
+
+async fn serve(sandbox: Sandbox, port: u16) -> Result<(), String> {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port))
+        .await
+        .map_err(|error| format!("cannot listen on port {port}: {error}"))?;
+    let address = listener
+        .local_addr()
+        .map_err(|error| format!("cannot tell the port: {error}"))?;
+    let mut terminate = signal(SignalKind::terminate())
+        .map_err(|error| format!("cannot watch for SIGTERM: {error}"))?;
+    println!("sandbox listening on http://{address}{PATH}");
+    tokio::select! {
+        served = async { axum::serve(listener, sandbox.router()).await } => served.map_err(|error| format!("cannot serve: {error}")),
+        _ = tokio::signal::ctrl_c() => Ok(()),
+        _ = terminate.recv() => Ok(()),
+    }
+}

@@ -1,0 +1,379 @@
+//! The world a sandbox starts from, written as YAML: projects, environments, services, tokens, and which images and commits are bad.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
+
+use crate::switches::Switches;
+use crate::time::Time;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Seed {
+    pub start: Time,
+    pub plan: Plan,
+    pub timings: Timings,
+    pub workspace: WorkspaceSeed,
+    pub regions: Vec<RegionSeed>,
+    pub projects: BTreeMap<String, ProjectSeed>,
+    pub tokens: BTreeMap<String, TokenSeed>,
+    /// What is known about images, by reference. Any other image is good.
+    pub images: BTreeMap<String, Known>,
+    /// When given, the only commits that exist.
+    pub commits: Option<BTreeMap<String, Known>>,
+    /// Switches that differ from the default in this world.
+    pub switches: Switches,
+}
+
+impl Seed {
+    pub fn parse(yaml: &str) -> Result<Seed, String> {
+        let seed: Seed =
+            serde_yaml::from_str(yaml).map_err(|error| format!("cannot read the seed: {error}"))?;
+        seed.checked()
+    }
+
+    fn checked(self) -> Result<Seed, String> {
+        for (token, about) in &self.tokens {
+            let Some(project) = &about.project else {
+                if about.kind == TokenKind::Project {
+                    return Err(format!(
+                        "token {token} is a project token without a project"
+                    ));
+                }
+                continue;
+            };
+            let known = self
+                .projects
+                .get(project)
+                .ok_or(format!("token {token} names no project of the seed"))?;
+            if about
+                .environment
+                .as_ref()
+                .is_none_or(|name| !known.environments.contains_key(name))
+            {
+                return Err(format!(
+                    "token {token} names no environment of project {project}"
+                ));
+            }
+        }
+        Ok(self)
+    }
+}
+
+impl Default for Seed {
+    fn default() -> Seed {
+        Seed {
+            start: Time(1_795_399_200_000), // 2026-11-23T02:00:00Z
+            plan: Plan::Pro,
+            timings: Timings::default(),
+            workspace: WorkspaceSeed::default(),
+            regions: regions(),
+            projects: BTreeMap::new(),
+            tokens: BTreeMap::new(),
+            images: BTreeMap::new(),
+            commits: None,
+            switches: Switches::default(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Plan {
+    Free,
+    Hobby,
+    Pro,
+}
+
+impl Plan {
+    pub fn text(self) -> &'static str {
+        match self {
+            Plan::Free => "free",
+            Plan::Hobby => "hobby",
+            Plan::Pro => "pro",
+        }
+    }
+
+    pub fn requests_per_hour(self) -> u32 {
+        match self {
+            Plan::Free => 100,
+            Plan::Hobby => 1_000,
+            Plan::Pro => 10_000,
+        }
+    }
+
+    pub fn requests_per_second(self) -> Option<u32> {
+        match self {
+            Plan::Free => None,
+            Plan::Hobby => Some(10),
+            Plan::Pro => Some(50),
+        }
+    }
+
+    pub fn most_replicas(self) -> u64 {
+        match self {
+            Plan::Free => 1,
+            Plan::Hobby => 6,
+            Plan::Pro => 42,
+        }
+    }
+
+    /// How long the image of a removed deployment is kept.
+    pub fn retention_hours(self) -> u32 {
+        match self {
+            Plan::Free => 24,
+            Plan::Hobby => 72,
+            Plan::Pro => 120,
+        }
+    }
+}
+
+/// How long each part of a deployment's life takes, in seconds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Timings {
+    pub queue: f64,
+    pub initialize: f64,
+    pub build: f64,
+    pub deploy: f64,
+    /// Added to `deploy` when there is a healthcheck path.
+    pub healthcheck: f64,
+    pub restart: f64,
+    /// From REMOVING to REMOVED, beside overlap and draining.
+    pub remove: f64,
+    /// Overrides the plan's own retention.
+    pub retention_hours: Option<u32>,
+}
+
+impl Default for Timings {
+    fn default() -> Timings {
+        let retention_hours = None;
+        Timings {
+            queue: 1.0,
+            initialize: 1.0,
+            build: 6.0,
+            deploy: 3.0,
+            healthcheck: 3.0,
+            restart: 4.0,
+            remove: 2.0,
+            retention_hours,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WorkspaceSeed {
+    pub name: String,
+    pub id: Option<String>,
+    /// The person behind account tokens and hand edits.
+    pub person: String,
+}
+
+impl Default for WorkspaceSeed {
+    fn default() -> WorkspaceSeed {
+        WorkspaceSeed {
+            name: "sentia".into(),
+            id: None,
+            person: "operator@sentia.test".into(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegionSeed {
+    pub name: String,
+    /// The airport code under which newer projects know it.
+    pub airport: String,
+    pub location: String,
+    pub country: String,
+    #[serde(default)]
+    pub replaced_by: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProjectSeed {
+    pub id: Option<String>,
+    /// Ids of services, by name, where they matter.
+    pub services: BTreeMap<String, String>,
+    pub environments: BTreeMap<String, EnvironmentSeed>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EnvironmentSeed {
+    pub id: Option<String>,
+    pub ephemeral: bool,
+    pub shared: BTreeMap<String, VariableSeed>,
+    pub services: BTreeMap<String, ServiceSeed>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServiceSeed {
+    pub image: Option<String>,
+    pub repo: Option<String>,
+    pub branch: Option<String>,
+    /// The commit that the first deployment runs, and the branch's head.
+    pub commit: Option<String>,
+    pub auto_deploy: bool,
+    pub healthcheck: Option<String>,
+    pub replicas: Replicas,
+    pub variables: BTreeMap<String, VariableSeed>,
+    pub domains: Vec<String>,
+    pub volume: Option<VolumeSeed>,
+    /// Further settings, as Railway's config writes them.
+    pub deploy: Map<String, Value>,
+    pub build: Map<String, Value>,
+    /// Images that ran here before, oldest first: they can be rolled back to.
+    pub previous: Vec<String>,
+    /// Whether it is deployed at the start.
+    pub running: bool,
+}
+
+impl Default for ServiceSeed {
+    fn default() -> ServiceSeed {
+        ServiceSeed {
+            image: None,
+            repo: None,
+            branch: None,
+            commit: None,
+            auto_deploy: true,
+            healthcheck: None,
+            replicas: Replicas::Count(1),
+            variables: BTreeMap::new(),
+            domains: Vec::new(),
+            volume: None,
+            deploy: Map::new(),
+            build: Map::new(),
+            previous: Vec::new(),
+            running: true,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Replicas {
+    /// All in the first region.
+    Count(u32),
+    ByRegion(BTreeMap<String, u32>),
+}
+
+/// A value, or `{ value, sealed }`.
+#[derive(Clone, Debug, Serialize)]
+pub struct VariableSeed {
+    pub value: String,
+    pub sealed: bool,
+}
+
+impl<'de> Deserialize<'de> for VariableSeed {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<VariableSeed, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Either {
+            Plain(String),
+            Full {
+                value: String,
+                #[serde(default)]
+                sealed: bool,
+            },
+        }
+        Ok(match Either::deserialize(input)? {
+            Either::Plain(value) => VariableSeed {
+                value,
+                sealed: false,
+            },
+            Either::Full { value, sealed } => VariableSeed { value, sealed },
+        })
+    }
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VolumeSeed {
+    #[serde(default)]
+    pub id: Option<String>,
+    pub name: String,
+    pub mount: String,
+    #[serde(default = "five_gigabytes")]
+    pub size_mb: u32,
+}
+
+fn five_gigabytes() -> u32 {
+    5_000
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenSeed {
+    pub kind: TokenKind,
+    #[serde(default)]
+    pub project: Option<String>,
+    #[serde(default)]
+    pub environment: Option<String>,
+    #[serde(default)]
+    pub expires: Option<Time>,
+    #[serde(default)]
+    pub read_only: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenKind {
+    Account,
+    Workspace,
+    Project,
+}
+
+/// What an image or a commit does when it is deployed.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Known {
+    pub outcome: Outcome,
+    /// Given with `crashed`: it first runs this long.
+    pub after_seconds: Option<f64>,
+    pub log: Vec<String>,
+    pub digest: Option<String>,
+    pub message: Option<String>,
+    pub author: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    #[default]
+    Good,
+    /// The build or the pull fails.
+    Failed,
+    /// The process exits until the restart policy gives up.
+    Crashed,
+    /// It runs, but never answers a healthcheck.
+    NeverReady,
+    /// It waits for somebody to approve it, then is good.
+    NeedsApproval,
+}
+
+fn regions() -> Vec<RegionSeed> {
+    let region = |name: &str, airport: &str, location: &str, country: &str| RegionSeed {
+        name: name.into(),
+        airport: airport.into(),
+        location: location.into(),
+        country: country.into(),
+        replaced_by: None,
+    };
+    vec![
+        region("us-west2", "sfo", "US West (California)", "US"),
+        region("us-east4-eqdc4a", "iad", "US East (Virginia)", "US"),
+        region("europe-west4-drams3a", "ams", "EU West (Amsterdam)", "NL"),
+        region(
+            "asia-southeast1-eqsg3a",
+            "sin",
+            "Southeast Asia (Singapore)",
+            "SG",
+        ),
+    ]
+}

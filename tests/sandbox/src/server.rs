@@ -1,0 +1,634 @@
+//! One simulated Railway: takes HTTP requests, answers them at the clock's time, and remembers what happened.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use apollo_compiler::executable::{Operation, OperationType};
+use apollo_compiler::response::{ExecutionResponse, JsonMap, JsonValue};
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use serde_json::{Value, json};
+use tokio::time::{Duration, Instant};
+
+use crate::access::Caller;
+use crate::birth::first_state;
+use crate::by_hand::HandEdit;
+use crate::faults::{Fault, Faults};
+use crate::graphql::{self, Document, Invalid};
+use crate::limits::{Allowance, Limits};
+use crate::mutation;
+use crate::node::{Failing, Scene, query_root};
+use crate::random::{Random, uuid_of};
+use crate::report::{self, Effect, Entry, View};
+use crate::seed::Seed;
+use crate::state::State;
+use crate::switches::Switches;
+use crate::time::Time;
+
+pub const PATH: &str = "/graphql/v2";
+
+/// How many old states are kept for stale reads.
+const MOST_SNAPSHOTS: usize = 64;
+
+#[derive(Clone)]
+pub struct Sandbox(Arc<Inner>);
+
+struct Inner {
+    start: Time,
+    began: Instant,
+    faults: Faults,
+    faults_stopped: AtomicBool,
+    world: Mutex<World>,
+}
+
+struct World {
+    state: Arc<State>,
+    limits: Limits,
+    /// States as they were left by changes, oldest first; kept only when faults are possible.
+    past: VecDeque<(Time, Arc<State>)>,
+    chance: Random,
+    transcript: Vec<Entry>,
+    effects: Vec<Effect>,
+    mutations: usize,
+    arrived: usize,
+}
+
+/// There is no reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// The connection was refused: the request was never seen.
+    NotSent,
+    /// The connection dropped: nobody can tell whether the request was processed.
+    Lost,
+}
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(match self {
+            Broken::NotSent => "connection refused",
+            Broken::Lost => "connection reset by peer",
+        })
+    }
+}
+
+impl std::error::Error for Broken {}
+
+/// A reply before it is written out.
+struct Reply {
+    status: StatusCode,
+    content_type: &'static str,
+    body: Vec<u8>,
+    allowance: Option<Allowance>,
+    /// For the transcript.
+    operation: String,
+    is_mutation: bool,
+    note: String,
+}
+
+impl Sandbox {
+    pub fn new(seed: &Seed, switches: Switches, faults: Faults, random_seed: u64) -> Sandbox {
+        let state = Arc::new(first_state(
+            &Arc::new(seed.clone()),
+            Arc::new(switches),
+            random_seed,
+        ));
+        let past = if faults.are_possible() {
+            VecDeque::from([(seed.start, state.clone())])
+        } else {
+            VecDeque::new()
+        };
+        let chance = Random::new(random_seed ^ 0x5EED_FA17);
+        let world = World {
+            state,
+            limits: Limits::default(),
+            past,
+            chance,
+            transcript: Vec::new(),
+            effects: Vec::new(),
+            mutations: 0,
+            arrived: 0,
+        };
+        let faults_stopped = AtomicBool::new(false);
+        Sandbox(Arc::new(Inner {
+            start: seed.start,
+            began: Instant::now(),
+            faults,
+            faults_stopped,
+            world: Mutex::new(world),
+        }))
+    }
+
+    /// Answers one request, or breaks as a network does.
+    pub async fn handle(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Broken> {
+        let (reply, delay) = self.answer(&request);
+        if let Some(seconds) = delay {
+            tokio::time::sleep(Duration::from_secs(u64::from(seconds))).await;
+        }
+        reply
+    }
+
+    /// Every request so far, in the order in which they were processed.
+    pub fn transcript(&self) -> Vec<Entry> {
+        self.world().transcript.clone()
+    }
+
+    /// Everything the client really changed, in order.
+    pub fn effects(&self) -> Vec<Effect> {
+        let now = self.now();
+        let mut world = self.world();
+        world.come_to(now);
+        world.effects.clone()
+    }
+
+    /// The truth at this moment.
+    pub fn look(&self) -> View {
+        let now = self.now();
+        let mut world = self.world();
+        world.come_to(now);
+        report::view(&world.state)
+    }
+
+    /// An edit that is not the client's; panics if it names something that does not exist.
+    pub fn by_hand(&self, edit: HandEdit) {
+        let now = self.now();
+        let mut world = self.world();
+        world.come_to(now);
+        let told = format!("{edit:?}");
+        if let Err(refusal) = Arc::make_mut(&mut world.state).by_hand(edit) {
+            panic!("the sandbox refuses {told}: {}", refusal.message);
+        }
+        world.remember(now, self.0.faults.are_possible());
+    }
+
+    /// From now on nothing goes wrong any more.
+    pub fn stop_faults(&self) {
+        self.0.faults_stopped.store(true, Ordering::SeqCst);
+    }
+
+    /// How many requests came, broken ones too.
+    pub fn requests(&self) -> usize {
+        self.world().transcript.len()
+    }
+
+    /// How many operations were mutations that reached Railway.
+    pub fn mutations(&self) -> usize {
+        self.world().mutations
+    }
+
+    /// The time inside: the start plus what tokio's clock has moved since.
+    pub fn now(&self) -> Time {
+        self.0
+            .start
+            .plus_milliseconds(self.0.began.elapsed().as_millis() as i64)
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.0.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answer(&self, request: &Request<Bytes>) -> (Result<Response<Bytes>, Broken>, Option<u32>) {
+        let now = self.now();
+        let mut world = self.world();
+        let index = world.arrived;
+        world.arrived += 1;
+        let stopped = self.0.faults_stopped.load(Ordering::SeqCst);
+        let fault = self.0.faults.at(index).filter(|_| !stopped);
+        world.come_to(now);
+        let reply = world.meet(request, fault.as_ref(), index);
+        world.collect();
+        if reply.is_mutation {
+            world.remember(now, self.0.faults.are_possible());
+        }
+        let result = match (&fault, &reply) {
+            (Some(Fault::NotSent), _) => Err(Broken::NotSent),
+            (Some(Fault::LostBefore | Fault::LostAfter), _) => Err(Broken::Lost),
+            _ => Ok(reply.written(&world.state)),
+        };
+        let outcome = match &result {
+            Err(Broken::NotSent) => "not sent".to_string(),
+            Err(Broken::Lost) => "lost".to_string(),
+            Ok(_) if reply.note.is_empty() => reply.status.as_u16().to_string(),
+            Ok(_) => format!("{} {}", reply.status.as_u16(), reply.note),
+        };
+        let delay = if let Some(Fault::Delay(seconds)) = fault {
+            Some(seconds)
+        } else {
+            None
+        };
+        world.transcript.push(Entry {
+            index,
+            at: now,
+            operation: reply.operation,
+            is_mutation: reply.is_mutation,
+            outcome,
+            fault,
+        });
+        (result, delay)
+    }
+}
+
+impl World {
+    fn come_to(&mut self, now: Time) {
+        Arc::make_mut(&mut self.state).advance(now);
+        self.collect();
+    }
+
+    fn collect(&mut self) {
+        if !self.state.outbox.is_empty() {
+            let mut news = std::mem::take(&mut Arc::make_mut(&mut self.state).outbox);
+            self.effects.append(&mut news);
+        }
+    }
+
+    fn remember(&mut self, now: Time, wanted: bool) {
+        self.collect();
+        if wanted {
+            self.past.push_back((now, self.state.clone()));
+        }
+        if self.past.len() > MOST_SNAPSHOTS {
+            self.past.pop_front();
+        }
+    }
+
+    /// The state as it was, or the oldest one kept.
+    fn back_then(&self, at: Time) -> Arc<State> {
+        let kept = self
+            .past
+            .iter()
+            .rev()
+            .find(|(then, _)| *then <= at)
+            .or(self.past.front());
+        let mut state = kept.map_or_else(|| self.state.clone(), |(_, state)| state.clone());
+        Arc::make_mut(&mut state).advance(at);
+        state
+    }
+
+    fn meet(&mut self, request: &Request<Bytes>, fault: Option<&Fault>, index: usize) -> Reply {
+        match fault {
+            Some(Fault::NotSent | Fault::LostBefore) => {
+                Reply::page(StatusCode::OK, "").told(request)
+            }
+            Some(Fault::Cloudflare1015) => Reply::edge().told(request),
+            Some(Fault::ServerError(status)) => {
+                Reply::gateway(StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_GATEWAY))
+                    .told(request)
+            }
+            Some(Fault::Html) => Reply::page(
+                StatusCode::OK,
+                "<!doctype html><title>Railway</title><p>Just a moment...",
+            )
+            .told(request),
+            Some(Fault::TooMany {
+                retry_after_seconds,
+                headers,
+            }) => {
+                let resets = self.state.now.plus_seconds(f64::from(*retry_after_seconds));
+                let allowance = Allowance {
+                    limit: 1000,
+                    remaining: 0,
+                    resets,
+                    retry_after_seconds: Some(*retry_after_seconds),
+                };
+                Reply {
+                    allowance: headers.then_some(allowance),
+                    ..Reply::too_many()
+                }
+                .told(request)
+            }
+            Some(Fault::ServerErrorAfter) => {
+                let reply = self.process(request, fault, index);
+                Reply {
+                    operation: reply.operation,
+                    is_mutation: reply.is_mutation,
+                    ..Reply::gateway(StatusCode::BAD_GATEWAY)
+                }
+            }
+            Some(Fault::Duplicate) => {
+                let first = self.process(request, fault, index);
+                if first.is_mutation {
+                    self.process(request, fault, index)
+                } else {
+                    first
+                }
+            }
+            Some(Fault::TruncatedBody) => {
+                let mut reply = self.process(request, fault, index);
+                reply.body.truncate(reply.body.len() / 2);
+                reply
+            }
+            None
+            | Some(
+                Fault::LostAfter
+                | Fault::Delay(_)
+                | Fault::StaleRead { .. }
+                | Fault::PartialData { .. }
+                | Fault::UnknownEnum
+                | Fault::ExpiredToken,
+            ) => self.process(request, fault, index),
+        }
+    }
+
+    fn process(&mut self, request: &Request<Bytes>, fault: Option<&Fault>, index: usize) -> Reply {
+        let trace = uuid_of(&format!("trace {index}"));
+        if request.uri().path() != PATH {
+            return Reply::refused(StatusCode::NOT_FOUND, "NOT_FOUND", "Not Found", &trace);
+        }
+        if request.uri().query().is_none_or(str::is_empty)
+            && self.state.switches.cloudflare_trap
+            && !self.limits.passes_edge(self.state.now)
+        {
+            return Reply::edge();
+        }
+        if request.method() != Method::POST {
+            return Reply::refused(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "BAD_REQUEST",
+                "GraphQL requests have to be sent with POST",
+                &trace,
+            );
+        }
+        let mut caller = Caller::of(request.headers(), &self.state);
+        if fault == Some(&Fault::ExpiredToken) {
+            caller = caller.expired();
+        }
+        let allowance = self.limits.count(
+            caller.token.as_deref().unwrap_or(""),
+            self.state.seed.plan,
+            self.state.now,
+        );
+        if allowance.retry_after_seconds.is_some() {
+            return Reply {
+                allowance: Some(allowance),
+                ..Reply::too_many()
+            }
+            .told(request);
+        }
+        let reply = match self.run(request, caller, fault, &trace) {
+            Ok(reply) => reply,
+            Err(invalid) => {
+                let note = invalid.code.to_string();
+                Reply {
+                    note,
+                    ..Reply::json(StatusCode::BAD_REQUEST, &graphql::refused(&invalid, &trace))
+                }
+            }
+        };
+        Reply {
+            allowance: Some(allowance),
+            ..reply
+        }
+    }
+
+    fn run(
+        &mut self,
+        request: &Request<Bytes>,
+        caller: Caller,
+        fault: Option<&Fault>,
+        trace: &str,
+    ) -> Result<Reply, Invalid> {
+        let asked = Body::parse(request.body())?;
+        let document = graphql::document(&asked.query)?;
+        let operation = graphql::operation(&document, asked.operation.as_deref())?;
+        let is_mutation = operation.operation_type == OperationType::Mutation;
+        let caller = if asks_only_schema(operation) {
+            Caller::nobody()
+        } else {
+            caller
+        };
+        let mut response = if is_mutation {
+            self.mutations += 1;
+            let root = mutation::Root::new(&mut self.state, caller);
+            graphql::execute(&document, operation, &asked.variables, &root)?
+        } else {
+            self.query(&document, operation, &asked.variables, caller, fault)?
+        };
+        if fault == Some(&Fault::UnknownEnum) {
+            self.misread(&mut response);
+        }
+        graphql::finish(&mut response, &self.state.switches, trace);
+        let note = response
+            .errors
+            .first()
+            .map_or(String::new(), |error| error.message.clone());
+        let body = serde_json::to_vec(&response).expect("a response is plain JSON");
+        Ok(Reply {
+            operation: graphql::described(operation),
+            is_mutation,
+            note,
+            body,
+            ..Reply::json(StatusCode::OK, &Value::Null)
+        })
+    }
+
+    fn query(
+        &mut self,
+        document: &Document,
+        operation: &Operation,
+        variables: &JsonMap,
+        caller: Caller,
+        fault: Option<&Fault>,
+    ) -> Result<ExecutionResponse, Invalid> {
+        let state = match fault {
+            Some(Fault::StaleRead { seconds_back }) => {
+                self.back_then(self.state.now.plus_seconds(-f64::from(*seconds_back)))
+            }
+            _ => self.state.clone(),
+        };
+        let mut scene = Scene::new(state, caller);
+        if let Some(Fault::PartialData { field }) = fault {
+            scene.failing = Some(match field {
+                Some(field) => Failing::Named(field.clone()),
+                None => {
+                    // Answered once to learn how many fields there are to choose from.
+                    graphql::execute(document, operation, variables, &query_root(&scene))?;
+                    Failing::Nth(self.chance.below(scene.resolved.take() as u64) as usize)
+                }
+            });
+        }
+        graphql::execute(document, operation, variables, &query_root(&scene))
+    }
+
+    /// Turns one deployment status of the answer into a word from the future.
+    fn misread(&mut self, response: &mut ExecutionResponse) {
+        let mut found = 0;
+        each_status(response.data.as_mut(), &mut |_| found += 1);
+        let chosen = self.chance.below(found);
+        let mut at = 0;
+        each_status(response.data.as_mut(), &mut |status| {
+            if at == chosen {
+                *status = "SOMETHING_NEW".into();
+            }
+            at += 1;
+        });
+    }
+}
+
+/// Every deployment status of an answer.
+fn each_status(data: Option<&mut JsonMap>, see: &mut impl FnMut(&mut JsonValue)) {
+    for (key, value) in data.into_iter().flat_map(|map| map.iter_mut()) {
+        if key.as_str() == "status" && is_deployment_status(value) {
+            see(value);
+        } else {
+            each_status_below(value, see);
+        }
+    }
+}
+
+fn is_deployment_status(value: &JsonValue) -> bool {
+    let known = graphql::language()
+        .schema
+        .get_enum("DeploymentStatus")
+        .expect("the schema has it");
+    value
+        .as_str()
+        .is_some_and(|status| known.values.contains_key(status))
+}
+
+fn each_status_below(value: &mut JsonValue, see: &mut impl FnMut(&mut JsonValue)) {
+    match value {
+        JsonValue::Object(map) => each_status(Some(map), see),
+        JsonValue::Array(items) => items
+            .iter_mut()
+            .for_each(|item| each_status_below(item, see)),
+        _ => {}
+    }
+}
+
+/// Introspection answers anybody, so the token does not matter.
+fn asks_only_schema(operation: &Operation) -> bool {
+    operation.selection_set.selections.iter().all(|selection| {
+        selection
+            .as_field()
+            .is_some_and(|field| field.name.starts_with("__"))
+    })
+}
+
+/// What a GraphQL request says.
+struct Body {
+    query: String,
+    operation: Option<String>,
+    variables: JsonMap,
+}
+
+impl Body {
+    fn parse(bytes: &Bytes) -> Result<Body, Invalid> {
+        let invalid = |message: &str| Invalid {
+            code: "BAD_REQUEST",
+            messages: vec![message.to_string()],
+        };
+        let body: Value =
+            serde_json::from_slice(bytes).map_err(|_| invalid("POST body is not valid JSON"))?;
+        let query = body.get("query").and_then(Value::as_str);
+        let query = query
+            .ok_or_else(|| invalid("GraphQL operations must contain a non-empty `query`"))?
+            .to_string();
+        let operation = body
+            .get("operationName")
+            .and_then(Value::as_str)
+            .map(str::to_string);
+        let variables = match body.get("variables").map(graphql::to_wire) {
+            Some(JsonValue::Object(variables)) => variables,
+            None | Some(JsonValue::Null) => JsonMap::new(),
+            Some(_) => return Err(invalid("`variables` has to be an object")),
+        };
+        Ok(Body {
+            query,
+            operation,
+            variables,
+        })
+    }
+}
+
+impl Reply {
+    fn json(status: StatusCode, body: &Value) -> Reply {
+        Reply {
+            status,
+            content_type: "application/json; charset=utf-8",
+            body: serde_json::to_vec(body).expect("a value is plain JSON"),
+            allowance: None,
+            operation: String::new(),
+            is_mutation: false,
+            note: String::new(),
+        }
+    }
+
+    fn page(status: StatusCode, text: &str) -> Reply {
+        Reply {
+            content_type: "text/html; charset=utf-8",
+            body: text.as_bytes().to_vec(),
+            ..Reply::json(status, &Value::Null)
+        }
+    }
+
+    fn refused(status: StatusCode, code: &'static str, message: &str, trace: &str) -> Reply {
+        Reply::json(
+            status,
+            &graphql::refused(
+                &Invalid {
+                    code,
+                    messages: vec![message.to_string()],
+                },
+                trace,
+            ),
+        )
+    }
+
+    fn too_many() -> Reply {
+        Reply::json(
+            StatusCode::TOO_MANY_REQUESTS,
+            &json!({ "message": "Rate limit exceeded" }),
+        )
+    }
+
+    /// What the edge answers by itself.
+    fn edge() -> Reply {
+        Reply {
+            note: "error code: 1015".into(),
+            content_type: "text/plain; charset=UTF-8",
+            body: b"error code: 1015".to_vec(),
+            ..Reply::page(StatusCode::TOO_MANY_REQUESTS, "")
+        }
+    }
+
+    fn gateway(status: StatusCode) -> Reply {
+        Reply::page(
+            status,
+            &format!(
+                "<html><head><title>{status}</title></head><body>upstream connect error or disconnect/reset before headers</body></html>"
+            ),
+        )
+    }
+
+    /// With the operation named, for requests that were not executed.
+    fn told(mut self, request: &Request<Bytes>) -> Reply {
+        let Ok(asked) = Body::parse(request.body()) else {
+            return self;
+        };
+        let Ok(document) = graphql::document(&asked.query) else {
+            return self;
+        };
+        if let Ok(operation) = graphql::operation(&document, asked.operation.as_deref()) {
+            self.operation = graphql::described(operation);
+            self.is_mutation = operation.operation_type == OperationType::Mutation;
+        }
+        self
+    }
+
+    fn written(&self, state: &State) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::from(self.body.clone()));
+        *response.status_mut() = self.status;
+        response
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        if let Some(allowance) = &self.allowance {
+            allowance.write(
+                response.headers_mut(),
+                state.switches.reset_header,
+                state.now,
+            );
+        }
+        response
+    }
+}

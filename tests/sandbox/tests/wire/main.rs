@@ -1,0 +1,19 @@
+//! The sandbox as a client meets it: one file for each subject.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "phrases read better with `json!({ … })` than with a reference to it"
+)]
+
+mod client;
+
+mod configuration;
+mod deployments;
+mod faults;
+mod protocol;
+mod schema;
+mod secrets;
+mod speed;
+mod tcp;
+mod tokens;
