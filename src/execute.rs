@@ -6,7 +6,7 @@ use crate::plan::Plan;
 use crate::plan::gate::Memory;
 use crate::plan::write::Write;
 use crate::providers::{Provider, Secrets};
-use crate::world::Failure;
+use crate::world::{Failure, Seen};
 use crate::world::railway::Railway;
 use std::time::Duration;
 
@@ -15,6 +15,8 @@ const TRIES: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(500);
 /// A longer wait is left to the next pass.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// How long an answer is waited for after somebody said stop: to be able to say what was done.
+const MOMENT: Duration = Duration::from_secs(2);
 
 /// What became of a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,8 +43,8 @@ pub async fn execute(
         if interrupt.is_set() {
             break;
         }
-        let result = send(&write, seen, provider, secrets, clock).await;
-        remember(&write, &result, plan, memory, clock);
+        let result = send(&write, seen, provider, secrets, clock, interrupt).await;
+        remember(&write, &result, plan, seen, memory, clock);
         match &result {
             // A refused joint patch says nothing of who is meant: each service alone finds out (design rule 8).
             Err(Failure::Refused(_)) if write.split().is_some() => {
@@ -72,11 +74,16 @@ async fn send(
     provider: &dyn Provider,
     secrets: &Secrets,
     clock: &Clock,
+    interrupt: &Interrupt,
 ) -> Result<(), Failure> {
     let mut tries = 0;
     loop {
         tries += 1;
-        let failure = match provider.perform(seen, write, secrets).await {
+        let answer = tokio::select! {
+            answer = provider.perform(seen, write, secrets) => answer,
+            () = patience(clock, interrupt) => Err(Failure::Unclear("stopped before Railway answered".to_owned())),
+        };
+        let failure = match answer {
             Ok(()) => return Ok(()),
             Err(failure) => failure,
         };
@@ -88,14 +95,24 @@ async fn send(
         if tries >= TRIES || wait > LONGEST_WAIT {
             return Err(failure);
         }
-        clock.sleep(wait).await;
+        tokio::select! {
+            () = clock.sleep(wait) => {}
+            () = interrupt.set() => return Err(failure),
+        }
     }
+}
+
+/// Returns when somebody said stop and the answer to what was sent has had its moment.
+async fn patience(clock: &Clock, interrupt: &Interrupt) {
+    interrupt.set().await;
+    clock.sleep(MOMENT).await;
 }
 
 fn remember(
     write: &Write,
     result: &Result<(), Failure>,
     plan: &Plan,
+    seen: &Railway,
     memory: &mut Memory,
     clock: &Clock,
 ) {
@@ -105,7 +122,14 @@ fn remember(
         .filter_map(|position| plan.steps.get(*position))
     {
         match result {
-            Ok(()) | Err(Failure::Unclear(_)) => memory.sent(step, clock.now()),
+            Ok(()) | Err(Failure::Unclear(_)) => {
+                memory.sent(step, clock.now());
+                if step.effect.deploys() {
+                    let service = seen.services.get(&step.of.name).and_then(Seen::facts);
+                    let newest = service.and_then(|service| service.newest.as_ref());
+                    memory.deploying(&step.of.name, newest.map(|newest| newest.id.as_str()), clock.now());
+                }
+            }
             Err(Failure::Refused(words)) if write.split().is_none() => memory.refused(step, words),
             Err(
                 Failure::Refused(_)

@@ -3,6 +3,7 @@
 use crate::clock::Clock;
 use crate::execute::{Outcome, execute};
 use crate::interrupt::Interrupt;
+use crate::kinds::step::Step;
 use crate::manifest::Desired;
 use crate::plan::gate::{self, Memory};
 use crate::plan::{Plan, Standing, plan};
@@ -40,13 +41,14 @@ impl Pass<'_> {
     /// # Errors
     /// As a [`Failure`] when nothing could be seen.
     pub async fn look(&self, memory: &Memory) -> Result<Looked, Failure> {
+        // What comes back slowly is as old as the question: settling is measured from here.
+        let now = self.clock.now();
         let railway = self.provider.observe(&scope(self.desired)).await?;
         let mut world = World {
             railway: Seen::Facts(railway),
             secrets: self.secrets.clone(),
         };
         for _ in 0..ROUNDS {
-            let now = self.clock.now();
             let plan = gate::hold(plan(self.desired, &world, now), &world, memory, now);
             if plan.questions.is_empty() {
                 return Ok(Looked { world, plan });
@@ -55,7 +57,6 @@ impl Pass<'_> {
                 self.provider.answer(railway, &plan.questions).await;
             }
         }
-        let now = self.clock.now();
         let plan = gate::hold(plan(self.desired, &world, now), &world, memory, now);
         Ok(Looked { world, plan })
     }
@@ -120,6 +121,8 @@ pub enum End {
 /// How long between looks while something is waited for; it grows to the second.
 const SOON: Duration = Duration::from_secs(2);
 const LATER: Duration = Duration::from_secs(10);
+/// How many more looks what cannot be seen is worth: an answer may lack a part once.
+const UNSEEN_LOOKS: u32 = 3;
 
 /// Passes until a fresh look asks for nothing, or only for what somebody else must do.
 ///
@@ -135,12 +138,17 @@ pub async fn until_in_step(
     let mut memory = Memory::writing_since(begun);
     let mut pause = SOON;
     let mut has_seen = false;
+    let mut unseen_looks = 0;
     loop {
         if interrupt.is_set() {
             return Ok(End::Interrupted);
         }
         let is_late = pass.clock.now().duration_since(begun).unsigned_abs() >= at_most;
-        match pass.look(&memory).await {
+        let look = tokio::select! {
+            look = pass.look(&memory) => look,
+            () = interrupt.set() => return Ok(End::Interrupted),
+        };
+        match look {
             Ok(looked) => {
                 has_seen = true;
                 watcher.looked(&looked);
@@ -157,6 +165,8 @@ pub async fn until_in_step(
                         return Err(denied);
                     }
                     pause = SOON;
+                } else if looked.plan.standing() == Standing::Unseen && unseen_looks < UNSEEN_LOOKS {
+                    unseen_looks += 1;
                 } else if !waits(&looked.plan) {
                     return Ok(End::Stands(looked.plan.standing()));
                 }
@@ -184,10 +194,12 @@ fn denied(outcome: &Outcome) -> Option<Failure> {
     }
 }
 
-/// Whether time alone may change something. A restart that is planned for later is no reason to stay.
+/// Whether time alone may change something. A restart that is planned for later is no reason to stay; one that is due and settles is.
 fn waits(plan: &Plan) -> bool {
     use crate::kinds::step::Ask;
+    let is_for_later =
+        |step: &Step| step.field == "restartedAfter" && !step.effect.deploys();
     plan.steps
         .iter()
-        .any(|step| matches!(step.ask, Ask::Wait { .. }) && step.field != "restartedAfter")
+        .any(|step| matches!(step.ask, Ask::Wait { .. }) && !is_for_later(step))
 }

@@ -2,7 +2,7 @@
 
 use super::Plan;
 use super::write::coalesce;
-use super::write::{What, Write};
+use super::write::Write;
 use crate::kinds::service;
 use crate::kinds::shown::one_line;
 use crate::kinds::step::{Ask, Cause, Step};
@@ -18,6 +18,7 @@ pub struct Memory {
     began: Option<Timestamp>,
     sent: BTreeMap<String, Sent>,
     refused: BTreeMap<String, String>,
+    deploying: BTreeMap<String, Deploying>,
 }
 
 /// How often a step was sent, and when last.
@@ -25,6 +26,13 @@ pub struct Memory {
 struct Sent {
     at: Timestamp,
     times: u32,
+}
+
+/// When something was sent of which a deployment comes, and the newest deployment before it.
+#[derive(Debug, Clone)]
+struct Deploying {
+    at: Timestamp,
+    before: Option<String>,
 }
 
 /// A step that was made so often in this span and is still asked for does not work.
@@ -53,6 +61,13 @@ impl Memory {
         sent.times += 1;
     }
 
+    /// Something was sent of which a deployment of this service comes; `before` is the newest one that was seen then.
+    pub fn deploying(&mut self, service: &str, before: Option<&str>, now: Timestamp) {
+        let before = before.map(str::to_owned);
+        self.deploying
+            .insert(service.to_owned(), Deploying { at: now, before });
+    }
+
     /// A step was refused, in these words.
     pub fn refused(&mut self, step: &Step, words: &str) {
         self.refused.insert(step.intent(), words.to_owned());
@@ -72,11 +87,12 @@ pub fn hold(mut plan: Plan, world: &World, memory: &Memory, now: Timestamp) -> P
     let Seen::Facts(railway) = &world.railway else {
         return plan;
     };
-    let patches = plan
-        .writes
+    let is_fresh = plan
+        .steps
         .iter()
-        .any(|write| matches!(write.what, What::Patch(_)));
-    if patches && (railway.staged == Seen::Unasked || railway.history == Seen::Unasked) {
+        .filter_map(Step::action)
+        .any(|action| action.class() == Class::Fresh);
+    if is_fresh && (railway.staged == Seen::Unasked || railway.history == Seen::Unasked) {
         plan.questions.insert(Question::History);
     }
     for step in &mut plan.steps {
@@ -115,7 +131,9 @@ fn instead(step: &Step, railway: &Railway, memory: &Memory, now: Timestamp) -> O
     if patches && let Some(ask) = not_alone(railway) {
         return Some(ask);
     }
-    if patches && let Some(ask) = under_way(railway) {
+    if action.class() == Class::Fresh
+        && let Some(ask) = under_way(railway, now)
+    {
         return Some(ask);
     }
     let intent = step.intent();
@@ -124,6 +142,12 @@ fn instead(step: &Step, railway: &Railway, memory: &Memory, now: Timestamp) -> O
             format!("Railway refuses it: {words}"),
             "declare something else; a new run tries again",
         ));
+    }
+    if step.effect.deploys()
+        && let Some(at) = awaited(&action.service().name, railway, memory)
+        && let Some(ask) = settling(at, now, "the deployment of what was sent shows")
+    {
+        return Some(ask);
     }
     if let Some(sent) = memory.sent.get(&sending(step)) {
         if sent.times >= OFTEN && now.duration_since(sent.at).unsigned_abs() < SPAN {
@@ -164,7 +188,9 @@ fn not_alone(railway: &Railway) -> Option<Ask> {
             }
         ),
         Seen::Unseen(reason) => {
-            format!("it cannot be seen whether somebody staged changes: {reason}")
+            return Some(Ask::Unseen(format!(
+                "it cannot be seen whether somebody staged changes: {reason}"
+            )));
         }
         Seen::Unasked => return None,
     };
@@ -175,16 +201,44 @@ fn not_alone(railway: &Railway) -> Option<Ask> {
     })
 }
 
-fn under_way(railway: &Railway) -> Option<Ask> {
-    let newest = railway.history.facts()?.patches.first()?;
-    (newest.state == PatchState::Applying).then(|| Ask::Wait {
+/// A patch that Railway is still applying is waited for: patches race with each other, and a deployment made meanwhile
+/// takes the place of the patch's own and runs without what the patch changes.
+fn under_way(railway: &Railway, now: Timestamp) -> Option<Ask> {
+    const LONGEST: Duration = Duration::from_secs(600);
+    let history = match &railway.history {
+        Seen::Facts(history) => history,
+        Seen::Unseen(reason) => {
+            return Some(Ask::Unseen(format!(
+                "it cannot be seen whether a patch is under way: {reason}"
+            )));
+        }
+        Seen::Unasked => return None,
+    };
+    let newest = history.patches.first()?;
+    if newest.state != PatchState::Applying {
+        return None;
+    }
+    let deadline = newest.at.saturating_add(LONGEST).unwrap_or(Timestamp::MAX);
+    if now > deadline {
+        return Some(held(
+            format!("Railway has been applying a patch since {:.0}", newest.at),
+            "see the environment's history at Railway, and its status page",
+        ));
+    }
+    Some(Ask::Wait {
         until: format!("Railway has applied the patch of {:.0}", newest.at),
-        deadline: newest
-            .at
-            .saturating_add(Duration::from_secs(600))
-            .unwrap_or(Timestamp::MAX),
+        deadline,
         then: "look again".to_owned(),
     })
+}
+
+/// When we sent something whose deployment no look has shown yet: until then another way to the same end would be a second one
+/// (design rule 11).
+fn awaited(service: &str, railway: &Railway, memory: &Memory) -> Option<Timestamp> {
+    let sent = memory.deploying.get(service)?;
+    let seen = railway.services.get(service)?.facts()?;
+    let newest = seen.newest.as_ref().map(|newest| &newest.id);
+    (newest == sent.before.as_ref()).then_some(sent.at)
 }
 
 /// Activity from before this process began that is not whole yet: perhaps our own last write before a crash.

@@ -620,9 +620,17 @@ impl Asking<'_> {
         let Restart::Due(after) = restart else {
             return self.planned_restart();
         };
-        let action = railway::Action::Redeploy {
-            service: self.named(),
-            deployment: newest.id.clone(),
+        let service = self.named();
+        let action = match &newest.status {
+            // What never came up has left no image to start again.
+            Status::Failed(_) | Status::Skipped => railway::Action::Deploy {
+                service,
+                commit: newest.commit.clone(),
+            },
+            _ => railway::Action::Redeploy {
+                service,
+                deployment: newest.id.clone(),
+            },
         };
         let effect = if self.seen.has_volume {
             Effect::Downtime

@@ -306,6 +306,16 @@ fn status(word: &str) -> Status {
     }
 }
 
+/// The parts of a configuration (facts/railway.md 2.2). Other keys come with time, and say nothing where Railway counts no change.
+const PARTS: &[&str] = &[
+    "services",
+    "sharedVariables",
+    "volumes",
+    "buckets",
+    "groups",
+    "privateNetworkDisabled",
+];
+
 /// What is staged and not committed, by the paths that it touches.
 pub fn staged(data: &Value, problems: &[Problem]) -> Seen<Vec<String>> {
     if let Some(words) = failed(problems, "environmentStagedChanges") {
@@ -313,7 +323,14 @@ pub fn staged(data: &Value, problems: &[Problem]) -> Seen<Vec<String>> {
     }
     let patch = &data["environmentStagedChanges"];
     match (patch["status"].as_str(), &patch["patch"]) {
-        (Some("STAGED"), Value::Object(parts)) => Seen::Facts(paths(parts)),
+        (Some("STAGED"), Value::Object(parts)) => {
+            let counts_none = data["environment"]["unmergedChangesCount"].as_u64() == Some(0);
+            let is_change = |path: &String| {
+                let part = path.split('.').next().unwrap_or(path);
+                !counts_none || PARTS.contains(&part)
+            };
+            Seen::Facts(paths(parts).into_iter().filter(is_change).collect())
+        }
         // What was committed last is answered where nothing is staged.
         (Some("COMMITTED" | "APPLYING"), _) => Seen::Facts(Vec::new()),
         _ => Seen::Unseen("Railway does not tell what is staged".to_owned()),
@@ -383,8 +400,9 @@ pub fn history(data: &Value, problems: &[Problem]) -> Seen<History> {
 fn patch(node: &Value) -> Option<Patch> {
     let failure = text(&node["lastAppliedError"]);
     let state = match (node["status"].as_str()?, failure) {
-        ("STAGED", _) => return None,
+        // What could not be applied may be staged again, with the reason.
         (_, Some(words)) => PatchState::Failed(words),
+        ("STAGED", None) => return None,
         ("APPLYING", None) => PatchState::Applying,
         ("COMMITTED", None) => PatchState::Committed,
         (other, None) => PatchState::Failed(other.to_owned()),
@@ -494,7 +512,16 @@ pub fn ids(projects: &[Value], scope: &Scope) -> Result<(String, String), Failur
         &scope.environment,
         "environment",
         &format!("project {}", scope.project),
-    )?;
+    );
+    let environment = match environment {
+        Err(_) if found["environments"]["pageInfo"]["hasNextPage"].as_bool() == Some(true) => {
+            return Err(Failure::Refused(format!(
+                "project {} has more environments than are looked through by name: write the id instead",
+                scope.project
+            )));
+        }
+        environment => environment?,
+    };
     let id = |node: &Value| node["id"].as_str().unwrap_or_default().to_owned();
     Ok((id(found), id(environment)))
 }

@@ -63,6 +63,7 @@ pub const OBSERVE_BY_TOKEN: &str = concat!(
 /// The configuration history and what is staged.
 pub const HISTORY: &str = concat!(
     "query History($environment: String!) {
+  environment(id: $environment) { unmergedChangesCount }
   environmentStagedChanges(environmentId: $environment) { ...Staged }
   environmentPatches(environmentId: $environment, first: 30) { ...Patches }
 }

@@ -11,7 +11,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
 use http::{Request, Response, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -38,6 +38,8 @@ pub(super) struct Exchange {
     count: Arc<AtomicUsize>,
     bytes: Arc<AtomicUsize>,
     ahead: Arc<AtomicI64>,
+    /// Until when nothing is sent, because Railway asked for it.
+    quiet: Arc<Mutex<Option<Timestamp>>>,
 }
 
 /// What a read brought: data, and the places where it failed.
@@ -60,7 +62,7 @@ impl Answer {
     /// The data, when nothing failed.
     pub(super) fn whole(self) -> Result<Value, Failure> {
         match self.problems.first() {
-            Some(problem) => Err(Failure::Refused(problem.message.clone())),
+            Some(problem) => Err(failure(&problem.message, "", Purpose::Read)),
             None => Ok(self.data),
         }
     }
@@ -87,6 +89,15 @@ impl Exchange {
                 "RAILWAY_API_URL is not an http or https address".to_owned(),
             ));
         }
+        // Libraries log the host as it is written, and what stands before it with it.
+        if uri
+            .authority()
+            .is_some_and(|authority| authority.as_str().contains('@'))
+        {
+            return Err(Failure::Refused(
+                "RAILWAY_API_URL carries a user or a password, which Railway does not know: a token goes into RAILWAY_TOKEN or RAILWAY_API_TOKEN".to_owned(),
+            ));
+        }
         Ok(Exchange {
             transport,
             uri,
@@ -96,11 +107,12 @@ impl Exchange {
             count: Arc::default(),
             bytes: Arc::default(),
             ahead: Arc::new(AtomicI64::new(UNKNOWN)),
+            quiet: Arc::default(),
         })
     }
 
     pub(super) fn hiding<'a>(self, secrets: impl IntoIterator<Item = &'a Secret>) -> Exchange {
-        let hidden = Scrubber::new(secrets.into_iter().chain([self.token.secret()]));
+        let hidden = Scrubber::new(secrets).and(&self.hidden);
         Exchange {
             hidden: Arc::new(hidden),
             ..self
@@ -141,7 +153,9 @@ impl Exchange {
                 Failure::Passing(_) | Failure::Unclear(_) => {
                     self.clock.jittered(PAUSE * 2u32.pow(tries - 1))
                 }
-                Failure::Refused(_) | Failure::Denied(_) => return Err(self.without_secrets(failure)),
+                Failure::Refused(_) | Failure::Denied(_) => {
+                    return Err(self.without_secrets(failure));
+                }
             };
             if tries >= TRIES || wait > LONGEST_WAIT {
                 return Err(self.without_secrets(failure));
@@ -179,6 +193,10 @@ impl Exchange {
     }
 
     async fn once(&self, body: Bytes, purpose: Purpose) -> Result<Answer, Failure> {
+        let quiet = self.quiet.lock().map_or(None, |until| *until);
+        if let Some(until) = quiet.filter(|until| self.clock.now() < *until) {
+            return Err(Failure::Throttled { until });
+        }
         self.count.fetch_add(1, Ordering::Relaxed);
         let response = match self.transport.send(self.request(body)?).await {
             Ok(response) => response,
@@ -191,7 +209,11 @@ impl Exchange {
             .fetch_add(response.body().len(), Ordering::Relaxed);
         let now = self.clock.now();
         self.note_offset(response.headers(), now);
-        let mut answer = judge(&response, purpose, now)?;
+        let judged = judge(&response, purpose, now);
+        if let (Err(Failure::Throttled { until }), Ok(mut quiet)) = (&judged, self.quiet.lock()) {
+            *quiet = Some(*until);
+        }
+        let mut answer = judged?;
         for problem in &mut answer.problems {
             problem.message = one_line_long(&self.hidden.scrub(&problem.message));
         }
@@ -355,6 +377,15 @@ fn problem(error: &Value) -> Problem {
     }
 }
 
+/// What is surely not done, whatever code stands beside it.
+const REFUSALS: &[&str] = &[
+    "Project not found",
+    "Commit not found",
+    "No patch to apply",
+    "already exists",
+    "changed since this plan was computed",
+];
+
 /// The codes are not specific, so the words decide (facts/railway.md 1, table of errors).
 fn failure(message: &str, code: &str, purpose: Purpose) -> Failure {
     let says = |part: &str| message.to_lowercase().contains(&part.to_lowercase());
@@ -366,6 +397,8 @@ fn failure(message: &str, code: &str, purpose: Purpose) -> Failure {
         || says("Two Factor Authentication Required")
     {
         Failure::Denied(format!("Railway says: {message}"))
+    } else if REFUSALS.iter().any(|words| says(words)) {
+        Failure::Refused(format!("Railway says: {message}"))
     } else if says("please try again") || says("too quickly") {
         Failure::Passing(format!("Railway says: {message}"))
     } else if says("Problem processing request") && purpose == Purpose::Read {

@@ -183,7 +183,11 @@ impl Client {
             .await?;
         let mut seen = answers::railway(&data, under, problems, &services, &instances)?;
         if let Ok(mut known) = self.shared.lock() {
-            *known = shared(if under.is_empty() { &data } else { &data[under] });
+            *known = shared(if under.is_empty() {
+                &data
+            } else {
+                &data[under]
+            });
         }
         self.hide(&mut seen);
         Ok(seen)
@@ -220,8 +224,10 @@ impl Client {
         let mut nodes = Vec::new();
         let mut info = first["pageInfo"].clone();
         for _ in 0..MOST_PAGES {
-            if info["hasNextPage"].as_bool() != Some(true) {
-                return Ok(nodes);
+            match info["hasNextPage"].as_bool() {
+                Some(false) => return Ok(nodes),
+                Some(true) => {}
+                None => break,
             }
             let variables = json!({ "project": project, "environment": environment, "page": PAGE, "after": info["endCursor"] });
             let page = self.exchange.read(document, variables).await?.whole()?;
@@ -238,9 +244,7 @@ impl Client {
             }
             info = page["pageInfo"].clone();
         }
-        Err(Failure::Passing(
-            "a list of Railway did not come to its end".to_owned(),
-        ))
+        Err(endless())
     }
 
     async fn resolve(&self, scope: &Scope) -> Result<(String, String), Failure> {
@@ -259,12 +263,13 @@ impl Client {
                     .unwrap_or_default(),
             );
             let info = &page["projects"]["pageInfo"];
-            if info["hasNextPage"].as_bool() != Some(true) || info["endCursor"] == after {
-                break;
+            match info["hasNextPage"].as_bool() {
+                Some(false) => return answers::ids(&projects, scope),
+                Some(true) if info["endCursor"] != after => after = info["endCursor"].clone(),
+                Some(true) | None => break,
             }
-            after = info["endCursor"].clone();
         }
-        answers::ids(&projects, scope)
+        Err(endless())
     }
 
     async fn answer_history(&self, seen: &mut Railway) {
@@ -325,6 +330,11 @@ impl Client {
     }
 }
 
+/// A list counts only when its end was seen.
+fn endless() -> Failure {
+    Failure::Passing("a list of Railway did not come to its end".to_owned())
+}
+
 /// Every value of the environment that Railway tells: it may stand in a log or in the words of a failure.
 fn values(seen: &Railway) -> impl Iterator<Item = &Secret> {
     seen.services
@@ -349,7 +359,14 @@ fn shared(root: &Value) -> Vec<Secret> {
 impl Provider for Client {
     async fn observe(&self, scope: &Scope) -> Result<Railway, Failure> {
         if is_id(&scope.project) && is_id(&scope.environment) {
-            return self.observe_by_id(&scope.project, &scope.environment).await;
+            let seen = self.observe_by_id(&scope.project, &scope.environment).await;
+            // Whether a project token may read its project by id is open; asked for its own, it also tells whose it is.
+            return match seen {
+                Err(Failure::Denied(_)) if self.is_project_token => {
+                    self.observe_by_token(scope).await
+                }
+                seen => seen,
+            };
         }
         if self.is_project_token {
             return self.observe_by_token(scope).await;
