@@ -34,7 +34,15 @@ pub fn read_directory(directory: &Path) -> Result<Files, Vec<Problem>> {
     if reading.problems.is_empty()
         && let Some(base) = base_directory(&reading.files)
     {
-        reading.top(Path::new(if base.is_empty() { "." } else { &base }), &base);
+        match link_towards(&base, &shown) {
+            Some(link) => reading.refuse(
+                &link,
+                "not-a-directory",
+                "is a link, and links are not followed",
+                "name the directory itself in `base`",
+            ),
+            None => reading.top(Path::new(if base.is_empty() { "." } else { &base }), &base),
+        }
     }
     if reading.problems.is_empty() {
         Ok(reading.files)
@@ -50,6 +58,21 @@ fn shown(directory: &Path) -> String {
         .filter(|part| !matches!(part, std::path::Component::CurDir))
         .collect();
     cleaned.to_string_lossy().into_owned()
+}
+
+/// The first link on the way to the base, beyond what the person has named: a base is data, and must not lead out of the commit.
+fn link_towards(base: &str, named: &str) -> Option<String> {
+    let mut path = PathBuf::new();
+    let mut given = Path::new(named).components();
+    let mut is_given = true;
+    for part in Path::new(base).components() {
+        path.push(part);
+        is_given = is_given && given.next() == Some(part);
+        if !is_given && path.is_symlink() {
+            return Some(path.to_string_lossy().into_owned());
+        }
+    }
+    None
 }
 
 struct Reading {
@@ -116,6 +139,12 @@ impl Reading {
                     "too-deep",
                     "lies too deep",
                     "keep manifests within 16 folders",
+                ),
+                Ok(kind) if kind.is_symlink() && entry.path().is_dir() => self.refuse(
+                    &path,
+                    "not-a-file",
+                    "is a link to a directory, and links are not followed",
+                    "put the directory itself there, or name it in `base`",
                 ),
                 Ok(_) if !is_manifest(&name) => {}
                 Ok(kind) if kind.is_file() => self.file(&entry.path(), &path),

@@ -308,6 +308,17 @@ fn variables(
 ) {
     for (name, variable) in &service.spec.variables {
         reserved(service, name, found);
+        if matches!(variable, Variable::Text(text) if text.is_empty()) {
+            let problem = Problem::at(
+                place(service, &["variables", name]),
+                "empty-value",
+                format!(
+                    "{}: an empty value cannot be told from a masked one at Railway",
+                    quoted(name)
+                ),
+            );
+            found.add(problem.help("write `{ absent: true }`, or leave it out"));
+        }
         let Variable::From(secret) = variable else {
             continue;
         };

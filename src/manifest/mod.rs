@@ -144,24 +144,30 @@ fn documents(
 
 /// The directory of shared documents that the environment names, as people are shown it: so that its files can be read before [`load`].
 ///
-/// Nothing where there is none, and where the manifests are too broken to tell: `load` says why.
+/// Nothing where there is none, and where the manifests are too broken to tell, or hold environments in directories of their own: `load` says why.
 pub fn base_directory(files: &Files) -> Option<String> {
     let directory = overlay::join("", &files.directory);
     let mut found = Findings::default();
+    let mut environments = Vec::new();
     for (path, text) in files
         .texts
         .iter()
         .filter(|(path, text)| overlay::is_below(path, &directory) && text.contains("Environment"))
     {
-        let mut documents = parse::parse(path, text)
+        let documents = parse::parse(path, text)
             .documents
             .into_iter()
             .filter_map(|node| document::read(node, &mut found));
-        if let Some(environment) = documents.find(|document| document.kind == "Environment") {
-            return overlay::base_of(&environment, &directory).directory;
-        }
+        environments.extend(documents.filter(|document| document.kind == "Environment"));
     }
-    None
+    let file = |document: &document::Document| document.place.file.clone();
+    let environment = match environments.as_slice() {
+        [environment] => Some(environment),
+        several => several
+            .iter()
+            .find(|environment| overlay::is_in(&file(environment), &directory)),
+    };
+    overlay::base_of(environment?, &directory).directory
 }
 
 /// What is wrong, and what is known to be there although it is wrong: so that one typing error is one problem.

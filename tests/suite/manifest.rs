@@ -601,6 +601,10 @@ fn every_rule_of_a_spec_has_its_words() {
             "[far-ahead] `rotatedAfter`: more than 7 days ahead; it says that something has happened at or after this time; a planned one can be at most 7 days ahead",
         ),
         (
+            "variables: { A: \"\" }",
+            "[empty-value] `A`: an empty value cannot be told from a masked one at Railway; write `{ absent: true }`, or leave it out",
+        ),
+        (
             "variables: { RAILWAY_TOKEN: x }",
             "[reserved-variable] `RAILWAY_TOKEN`: Railway sets this variable itself; of the names that begin with `RAILWAY_` only these can be set: RAILWAY_RUN_UID, RAILWAY_DOCKERFILE_PATH, RAILWAY_HEALTHCHECK_TIMEOUT_SEC, RAILWAY_DEPLOYMENT_OVERLAP_SECONDS, RAILWAY_DEPLOYMENT_DRAINING_SECONDS, RAILWAY_SHM_SIZE_BYTES",
         ),
