@@ -13,8 +13,12 @@ use crate::plan::saved::Saved;
 use crate::plan::{Plan, Standing, text};
 use crate::reconcile::{End, Looked, Pass, Watcher, until_in_step};
 use crate::world::Failure;
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -22,7 +26,7 @@ pub(super) struct Arguments {
     #[arg(default_value = ".", env = "RECONCILER_DIRECTORY")]
     what: PathBuf,
     /// Do not ask.
-    #[arg(short, long, env = "RECONCILER_YES")]
+    #[arg(short, long, env = "RECONCILER_YES", value_parser = clap::builder::FalseyValueParser::new())]
     yes: bool,
     /// How long to wait at most until everything is healthy.
     #[arg(long, default_value = "30m", value_parser = humantime::parse_duration, env = "RECONCILER_TIMEOUT")]
@@ -38,8 +42,8 @@ pub(super) async fn apply(arguments: &Arguments, config: &Config, screen: &Scree
 async fn applied(arguments: &Arguments, config: &Config, screen: &Screen) -> Result<Exit, Exit> {
     let clock = Clock::wall();
     let (desired, saved) = wanted(&arguments.what, &clock, screen)?;
-    let client = session::client(config, &clock, screen)?;
     let secrets = session::secrets(&desired, config);
+    let client = session::client(config, &clock, screen)?.hiding(&secrets);
     let pass = Pass {
         desired: &desired,
         provider: &client,
@@ -47,8 +51,10 @@ async fn applied(arguments: &Arguments, config: &Config, screen: &Screen) -> Res
         clock: &clock,
     };
     let begun = clock.now();
+    let (interrupt, is_asking) = on_signals();
     let mut watcher = Operator {
         screen,
+        is_asking,
         saved,
         consent: if arguments.yes {
             Consent::Given
@@ -57,9 +63,9 @@ async fn applied(arguments: &Arguments, config: &Config, screen: &Screen) -> Res
         },
         plan: None,
         written: 0,
+        unanswered: 0,
         refusal: None,
     };
-    let interrupt = on_signals();
     let end = until_in_step(&pass, arguments.timeout, &mut watcher, &interrupt).await;
     tracing::info!(
         requests = client.requests(),
@@ -79,10 +85,11 @@ async fn applied(arguments: &Arguments, config: &Config, screen: &Screen) -> Res
 
 /// A directory's manifests, or those in a saved plan.
 fn wanted(what: &Path, clock: &Clock, screen: &Screen) -> Result<(Desired, Option<Saved>), Exit> {
-    if what.is_dir() || !what.exists() {
+    let names_a_plan = what.extension().is_some_and(|ending| ending == "json");
+    if what.is_dir() || !(what.exists() || names_a_plan) {
         return session::manifests(what, clock, screen).map(|(_, desired)| (desired, None));
     }
-    let saved: Saved = std::fs::read(what)
+    let saved: Saved = read_bounded(what)
         .map_err(|failure| failure.to_string())
         .and_then(|bytes| serde_json::from_slice(&bytes).map_err(|failure| failure.to_string()))
         .map_err(|words| {
@@ -100,25 +107,49 @@ fn wanted(what: &Path, clock: &Clock, screen: &Screen) -> Result<(Desired, Optio
     Ok((desired, Some(saved)))
 }
 
-/// The first Ctrl-C or SIGTERM stops between two actions; the second at once.
-fn on_signals() -> Interrupt {
-    let (stop, interrupt) = interrupt();
-    tokio::spawn(async move {
-        signal().await;
-        stop.now();
-        signal().await;
-        std::process::exit(130);
-    });
-    interrupt
+/// Manifests have 10 MiB at most; beyond twice that nothing is a plan.
+const LARGEST_PLAN: u64 = 20 * 1024 * 1024;
+
+fn read_bounded(what: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut file = std::fs::File::open(what)?.take(LARGEST_PLAN);
+    file.read_to_end(&mut bytes).map(|_| bytes)
 }
 
-async fn signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        return std::future::pending().await;
-    };
+/// The first Ctrl-C or SIGTERM stops between two actions; the second at once, and so does the first while a question is open: then a read
+/// of the terminal holds up everything else, so that signals have a thread of their own.
+fn on_signals() -> (Interrupt, Arc<AtomicBool>) {
+    let (stop, interrupt) = interrupt();
+    let is_asking = Arc::new(AtomicBool::new(false));
+    let asks = is_asking.clone();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build();
+        let Ok(runtime) = runtime else { return };
+        runtime.block_on(async {
+            let Some(mut signals) = signals() else { return };
+            next(&mut signals).await;
+            stop.now();
+            if !asks.load(Ordering::SeqCst) {
+                next(&mut signals).await;
+            }
+            std::process::exit(Exit::Interrupted.code().into());
+        });
+    });
+    (interrupt, is_asking)
+}
+
+fn signals() -> Option<(Signal, Signal)> {
+    Some((
+        signal(SignalKind::interrupt()).ok()?,
+        signal(SignalKind::terminate()).ok()?,
+    ))
+}
+
+async fn next((interrupt, terminate): &mut (Signal, Signal)) {
     tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
+        _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
 }
@@ -133,10 +164,12 @@ enum Consent {
 /// The person at the terminal: sees plans, is asked once, is told what happens.
 struct Operator<'a> {
     screen: &'a Screen,
+    is_asking: Arc<AtomicBool>,
     saved: Option<Saved>,
     consent: Consent,
     plan: Option<Plan>,
     written: usize,
+    unanswered: usize,
     refusal: Option<String>,
 }
 
@@ -169,7 +202,7 @@ impl Watcher for Operator<'_> {
             self.consent = if !self.screen.asks() {
                 self.refusal = Some("nobody can be asked here: add --yes, or apply a plan that `reconciler diff --out` saved".to_owned());
                 Consent::Refused
-            } else if self.screen.confirms("Apply?") {
+            } else if self.asks("Apply?") {
                 Consent::Given
             } else {
                 self.refusal = Some("nothing was changed".to_owned());
@@ -188,6 +221,7 @@ impl Watcher for Operator<'_> {
                 .map(text::what)
                 .collect();
             self.written += usize::from(outcome.result.is_ok());
+            self.unanswered += usize::from(matches!(outcome.result, Err(Failure::Unclear(_))));
             let word = match &outcome.result {
                 Ok(()) => "sent".to_owned(),
                 Err(Failure::Refused(words)) => format!("refused ({words})"),
@@ -208,7 +242,7 @@ fn few(what: &[String]) -> String {
 }
 
 fn waiting(plan: &Plan) -> Option<String> {
-    let waits: Vec<String> = plan
+    let mut waits: Vec<String> = plan
         .steps
         .iter()
         .filter_map(|step| match &step.ask {
@@ -216,10 +250,19 @@ fn waiting(plan: &Plan) -> Option<String> {
             Ask::Make(_) | Ask::Hold { .. } | Ask::Unseen(_) | Ask::Told(_) => None,
         })
         .collect();
+    // Everything of a service waits for the same.
+    waits.dedup();
     (!waits.is_empty()).then(|| format!("  waiting: {}", few(&waits)))
 }
 
 impl Operator<'_> {
+    fn asks(&self, question: &str) -> bool {
+        self.is_asking.store(true, Ordering::SeqCst);
+        let affirmed = self.screen.confirms(question);
+        self.is_asking.store(false, Ordering::SeqCst);
+        affirmed
+    }
+
     fn end(&self, end: End, took: Duration, at_most: Duration) -> Exit {
         let writes = format!(
             "{} {}",
@@ -260,7 +303,11 @@ impl Operator<'_> {
                 Exit::Unhealthy
             }
             End::Interrupted => {
-                self.screen.complain(&format!("interrupted after {writes}; what was sent goes on at Railway, and `reconciler diff` shows what is left"));
+                let unanswered = match self.unanswered {
+                    0 => String::new(),
+                    count => format!(" and {count} without an answer"),
+                };
+                self.screen.complain(&format!("interrupted after {writes}{unanswered}; what was sent goes on at Railway, and `reconciler diff` shows what is left"));
                 Exit::Interrupted
             }
         }

@@ -1,7 +1,7 @@
 //! `reconciler diff`.
 
 use super::Exit;
-use super::screen::Screen;
+use super::screen::{Screen, json_text};
 use super::session;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -32,7 +32,7 @@ pub(super) struct Arguments {
     #[arg(long, requires = "base")]
     untrusted: bool,
     /// The directory of the environment at the commit that the pull request is based on.
-    #[arg(long, value_name = "DIRECTORY")]
+    #[arg(long, value_name = "DIRECTORY", requires = "untrusted")]
     base: Option<PathBuf>,
 }
 
@@ -69,12 +69,12 @@ async fn planned(arguments: &Arguments, config: &Config, screen: &Screen) -> Res
         Some(base) => desired.in_place_of(base),
         None => desired,
     };
-    let client = session::client(config, &clock, screen)?;
     let secrets = if arguments.untrusted {
         Secrets::new()
     } else {
         session::secrets(&desired, config)
     };
+    let client = session::client(config, &clock, screen)?.hiding(&secrets);
     let pass = Pass {
         desired: &desired,
         provider: &client,
@@ -101,9 +101,7 @@ async fn planned(arguments: &Arguments, config: &Config, screen: &Screen) -> Res
     );
     screen.result(&match arguments.output {
         Output::Text => text::text(&plan, screen.look()) + &what_next(&plan, arguments),
-        Output::Json => {
-            serde_json::to_string_pretty(&json::document(&plan)).unwrap_or_default() + "\n"
-        }
+        Output::Json => json_text(&json::document(&plan)),
         Output::Markdown => markdown::markdown(&plan),
     });
     Ok(plan)
@@ -124,10 +122,23 @@ fn not_compared(desired: &Desired, secrets: &Secrets) -> Option<String> {
 }
 
 fn what_next(plan: &Plan, arguments: &Arguments) -> String {
-    match (&arguments.out, plan.to_make()) {
-        (_, 0) => String::new(),
-        (Some(out), _) => format!("Next: reconciler apply {}\n", out.display()),
-        (None, _) => format!("Next: reconciler apply {}\n", arguments.directory.display()),
+    if plan.to_make() == 0 {
+        return String::new();
+    }
+    let what = arguments.out.as_ref().unwrap_or(&arguments.directory);
+    format!(
+        "Next: reconciler apply {}\n",
+        quoted(&what.to_string_lossy())
+    )
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &str) -> String {
+    let is_plain = |sign: char| sign.is_alphanumeric() || "-_./+,:@".contains(sign);
+    if !path.is_empty() && path.chars().all(is_plain) {
+        path.to_owned()
+    } else {
+        format!("'{}'", path.replace('\'', "'\\''"))
     }
 }
 

@@ -8,6 +8,7 @@ use crate::config::{Config, RAILWAY_API_URL};
 use crate::manifest::Desired;
 use crate::plan::gate::Memory;
 use crate::plan::text;
+use crate::providers::Secrets;
 use crate::providers::railway::Client;
 use crate::reconcile::Pass;
 use crate::world::{Failure, Seen};
@@ -44,13 +45,17 @@ pub(super) async fn doctor(arguments: &Arguments, config: &Config, screen: &Scre
     let clock = Clock::wall();
     let mut checks = Vec::new();
     let desired = manifests(arguments, &clock, screen, &mut checks);
-    let client = way(config, &clock, screen, &mut checks);
+    let secrets = desired
+        .as_ref()
+        .map(|desired| session::secrets(desired, config))
+        .unwrap_or_default();
+    let client = way(config, &clock, screen, &mut checks).map(|client| client.hiding(&secrets));
     if let Some(client) = &client {
         token(client, &mut checks).await;
         skew(client, &mut checks);
     }
     if let (Some(desired), Some(client)) = (&desired, &client) {
-        environment(desired, client, config, &clock, &mut checks).await;
+        environment(desired, client, &secrets, &clock, &mut checks).await;
     }
     screen.result(&report(&checks));
     match checks.iter().map(|check| check.grade).max() {
@@ -134,7 +139,18 @@ fn way(config: &Config, clock: &Clock, screen: &Screen, checks: &mut Vec<Check>)
         format!("a {} is set", token.words()),
         "",
     );
-    session::client(config, clock, screen).ok()
+    match session::client(config, clock, screen) {
+        Ok(client) => Some(client),
+        Err(_) => {
+            push(
+                checks,
+                Grade::Bad,
+                "no request can be sent to Railway",
+                "mend the settings as the error above says",
+            );
+            None
+        }
+    }
 }
 
 async fn token(client: &Client, checks: &mut Vec<Check>) {
@@ -182,11 +198,10 @@ fn skew(client: &Client, checks: &mut Vec<Check>) {
 async fn environment(
     desired: &Desired,
     client: &Client,
-    config: &Config,
+    secrets: &Secrets,
     clock: &Clock,
     checks: &mut Vec<Check>,
 ) {
-    let secrets = session::secrets(desired, config);
     for reason in secrets.values().filter_map(|secret| match secret {
         Seen::Unseen(reason) => Some(reason),
         Seen::Facts(_) | Seen::Unasked => None,
@@ -202,7 +217,7 @@ async fn environment(
     match (Pass {
         desired,
         provider: client,
-        secrets: &secrets,
+        secrets,
         clock,
     })
     .look(&Memory::default())

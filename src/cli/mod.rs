@@ -3,17 +3,17 @@
 mod apply;
 mod diff;
 mod doctor;
+mod schema;
 mod screen;
 mod session;
 mod show;
 mod validate;
 
 use crate::config::Config;
-use crate::manifest::{all_schemas, explain, schema_of};
+use crate::manifest::explain;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use screen::Screen;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Keeps a Railway environment as the manifests in git say it should be.
@@ -31,8 +31,14 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 in step · 1 `diff`: something would change · 2 trouble · 3 invalid manifests · 4 token or rights
-            5 the saved plan is stale · 6 not healthy in time · 7 held: somebody must act · 130 interrupted";
+Exit codes:
+    0  in step                     5  the saved plan is stale
+    1  diff: changes are there     6  not healthy in time
+    2  trouble                     7  held: somebody must act
+    3  invalid manifests         130  interrupted
+    4  token or rights
+
+Tokens come from RAILWAY_TOKEN or RAILWAY_API_TOKEN.";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Color {
@@ -52,8 +58,8 @@ enum Command {
     Apply(apply::Arguments),
     /// Print a document as it is in force, with the place of every line.
     Show(show::Arguments),
-    /// Print the JSON Schema of a kind, or write all of them.
-    Schema(SchemaArguments),
+    /// Print the JSON Schema of a kind, or of `diff -o json` as `plan`; or write all of them.
+    Schema(schema::Arguments),
     /// Explain a kind or a field: `explain service.ready.within`.
     Explain {
         /// A kind, or a path of fields below it.
@@ -66,15 +72,6 @@ enum Command {
         /// The shell.
         shell: Shell,
     },
-}
-
-#[derive(Debug, clap::Args)]
-struct SchemaArguments {
-    /// The kind, such as `Service`.
-    kind: Option<String>,
-    /// Write all schemas into this directory.
-    #[arg(long, conflicts_with = "kind")]
-    write: Option<PathBuf>,
 }
 
 /// How a command ended.
@@ -154,7 +151,7 @@ async fn command(command: Command, config: &Config, screen: &Screen) -> Exit {
         Command::Diff(arguments) => diff::diff(&arguments, config, screen).await,
         Command::Apply(arguments) => apply::apply(&arguments, config, screen).await,
         Command::Show(arguments) => show::show(&arguments, screen),
-        Command::Schema(arguments) => schema(&arguments, screen),
+        Command::Schema(arguments) => schema::schema(&arguments, screen),
         Command::Explain { path } => match explain(&path) {
             Ok(text) => screen.result(&text),
             Err(words) => {
@@ -171,55 +168,14 @@ async fn command(command: Command, config: &Config, screen: &Screen) -> Exit {
     }
 }
 
-fn schema(arguments: &SchemaArguments, screen: &Screen) -> Exit {
-    if let Some(directory) = &arguments.write {
-        let written = std::fs::create_dir_all(directory).and_then(|()| {
-            all_schemas()
-                .into_iter()
-                .try_for_each(|(name, text)| std::fs::write(directory.join(name), text))
-        });
-        return match written {
-            Ok(()) => Exit::InStep,
-            Err(failure) => {
-                screen.complain(&format!(
-                    "cannot write schemas to {}: {failure}",
-                    directory.display()
-                ));
-                Exit::Trouble
-            }
-        };
-    }
-    let Some(kind) = &arguments.kind else {
-        let kinds: Vec<&str> = crate::kinds::KINDS.iter().map(|kind| kind.name).collect();
-        return screen.result(&format!("{}\n", kinds.join("\n")));
-    };
-    let known = crate::kinds::KINDS
-        .iter()
-        .find(|info| info.name.eq_ignore_ascii_case(kind));
-    match known
-        .and_then(|info| schema_of(info.name))
-        .and_then(|schema| serde_json::to_string_pretty(&schema).ok())
-    {
-        Some(text) => screen.result(&format!("{text}\n")),
-        None => {
-            let meant =
-                crate::problem::nearest(kind, crate::kinds::KINDS.iter().map(|info| info.name));
-            let help = meant.map_or_else(
-                || "`reconciler schema` lists the kinds".to_owned(),
-                |near| format!("did you mean `{near}`?"),
-            );
-            screen.complain(&format!(
-                "there is no kind `{}`; {help}",
-                crate::kinds::shown::one_line(kind)
-            ));
-            Exit::Trouble
-        }
-    }
-}
-
 fn log_to_stderr(filter: &str, screen: &Screen) {
     use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("warn"));
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|failure| {
+        screen.complain(&format!(
+            "--log is not understood, `warn` is used: {failure}"
+        ));
+        EnvFilter::new("warn")
+    });
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

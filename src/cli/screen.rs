@@ -2,8 +2,10 @@
 
 use super::{Color, Exit};
 use crate::config::Config;
+use crate::kinds::shown::{acts_on_the_screen, harmless};
 use crate::manifest::Style;
 use crate::plan::text::Look;
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write, stderr, stdin, stdout};
 use std::sync::Mutex;
 
@@ -76,6 +78,7 @@ impl Screen {
     /// Prints a result. A reader that has gone away is no trouble.
     pub(super) fn result(&self, text: &str) -> Exit {
         self.clear();
+        let text = only_text(text, self.color);
         let mut out = stdout().lock();
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
             Ok(()) => Exit::InStep,
@@ -87,7 +90,7 @@ impl Screen {
     /// Prints a line for people on stderr.
     pub(super) fn say(&self, line: &str) {
         self.clear();
-        let _ = writeln!(stderr().lock(), "{line}");
+        let _ = writeln!(stderr().lock(), "{}", only_text(line, self.error_color));
     }
 
     /// Prints an error on stderr.
@@ -98,6 +101,7 @@ impl Screen {
         } else {
             ("", "")
         };
+        let line = only_text(line, false);
         let _ = writeln!(stderr().lock(), "{red}error{plain}: {line}");
     }
 
@@ -106,6 +110,7 @@ impl Screen {
         let Ok(mut last) = self.last.lock() else {
             return;
         };
+        let line = harmless(line);
         if self.moves {
             let cut: String = line.chars().take(self.width.saturating_sub(1)).collect();
             let _ = write!(stderr().lock(), "\r\x1b[K{cut}");
@@ -113,7 +118,7 @@ impl Screen {
         } else if *last != line {
             let _ = writeln!(stderr().lock(), "{line}");
         }
-        line.clone_into(&mut last);
+        *last = line;
     }
 
     /// Shows what goes on, on a terminal only: elsewhere it says nothing that is worth a line.
@@ -142,4 +147,63 @@ impl Screen {
         let read = stdin().read_line(&mut answer);
         read.is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
     }
+}
+
+/// Text with nothing in it that acts on the screen, but for new lines and, where they are wanted, our own colours. Names and values come
+/// from outside, and whoever prints them may forget it.
+fn only_text(text: &str, color: bool) -> Cow<'_, str> {
+    let is_text = |sign: char| sign == '\n' || !acts_on_the_screen(sign);
+    if text.chars().all(is_text) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(sign) = rest.chars().next() {
+        let length = match color_at(rest).filter(|_| color) {
+            Some(length) => {
+                out.push_str(&rest[..length]);
+                length
+            }
+            None if is_text(sign) => {
+                out.push(sign);
+                sign.len_utf8()
+            }
+            None => {
+                out.extend(sign.escape_unicode());
+                sign.len_utf8()
+            }
+        };
+        rest = &rest[length..];
+    }
+    Cow::Owned(out)
+}
+
+/// How long the colour is that begins here.
+fn color_at(text: &str) -> Option<usize> {
+    let inside = text.strip_prefix("\x1b[")?;
+    let end = inside.find(|sign: char| !sign.is_ascii_digit() && sign != ';')?;
+    inside[end..]
+        .starts_with('m')
+        .then_some("\x1b[".len() + end + 1)
+}
+
+/// A value as JSON that can be shown on a screen: what acts on it is escaped, as JSON has it.
+pub(super) fn json_text(value: &impl serde::Serialize) -> String {
+    let text = serde_json::to_string_pretty(value).unwrap_or_default();
+    harmless_json(&text) + "\n"
+}
+
+/// JSON has such characters in its strings only, so they can be written in its own way.
+pub(super) fn harmless_json(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for sign in text.chars() {
+        if sign == '\n' || !acts_on_the_screen(sign) {
+            out.push(sign);
+            continue;
+        }
+        for unit in sign.encode_utf16(&mut [0; 2]) {
+            let _ = std::fmt::Write::write_fmt(&mut out, format_args!("\\u{unit:04x}"));
+        }
+    }
+    out
 }

@@ -54,8 +54,8 @@ pub(super) fn client(config: &Config, clock: &Clock, screen: &Screen) -> Result<
         Exit::Trouble
     };
     let longest = config.request_timeout().map_err(complain)?;
-    let tcp = Tcp::within(longest.unwrap_or(LONGEST))
-        .map_err(|failure| complain(failure.to_string()))?;
+    let tcp =
+        Tcp::within(longest.unwrap_or(LONGEST)).map_err(|failure| complain(failure.to_string()))?;
     Client::new(Arc::new(tcp), config.railway_url(), token, clock.clone())
         .map_err(|failure| trouble(&failure, screen))
 }

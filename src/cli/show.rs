@@ -1,7 +1,7 @@
 //! `reconciler show`: a document as it is in force, with the place of every line.
 
 use super::Exit;
-use super::screen::Screen;
+use super::screen::{Screen, harmless_json, json_text};
 use super::session;
 use crate::clock::Clock;
 use crate::manifest::Desired;
@@ -72,16 +72,12 @@ pub(super) fn show(arguments: &Arguments, screen: &Screen) -> Exit {
             .map(|(_, node)| text(node))
             .collect::<Vec<_>>()
             .join("---\n"),
-        Output::Json => {
-            serde_json::to_string_pretty(
-                &wanted
-                    .iter()
-                    .map(|(_, node)| node.to_json())
-                    .collect::<Vec<_>>(),
-            )
-            .unwrap_or_default()
-                + "\n"
-        }
+        Output::Json => json_text(
+            &wanted
+                .iter()
+                .map(|(_, node)| node.to_json())
+                .collect::<Vec<_>>(),
+        ),
     })
 }
 
@@ -152,7 +148,7 @@ fn entries(node: &Node, depth: usize, lines: &mut Vec<(String, String)>) {
             )),
             Value::Map(_) | Value::List(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {
                 lines.push((
-                    format!("{start} {}", entry.to_json()),
+                    format!("{start} {}", harmless_json(&entry.to_json().to_string())),
                     entry.origin.to_string(),
                 ));
             }
@@ -191,6 +187,6 @@ fn scalar(text: &str) -> String {
     if is_plain && !means_something {
         text.to_owned()
     } else {
-        serde_json::Value::from(text).to_string()
+        harmless_json(&serde_json::Value::from(text).to_string())
     }
 }

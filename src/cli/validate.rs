@@ -1,7 +1,7 @@
 //! `reconciler validate`.
 
 use super::Exit;
-use super::screen::Screen;
+use super::screen::{Screen, json_text};
 use super::session;
 use crate::clock::Clock;
 use crate::files::read_directory;
@@ -52,9 +52,7 @@ pub(super) fn validate(arguments: &Arguments, screen: &Screen) -> Exit {
     }
     let text = match arguments.output {
         Output::Github => annotations(&problems),
-        Output::Json | Output::Text => {
-            serde_json::to_string_pretty(&problems).unwrap_or_default() + "\n"
-        }
+        Output::Json | Output::Text => json_text(&problems),
     };
     screen.result(&text);
     if problems.is_empty() {

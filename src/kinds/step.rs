@@ -4,6 +4,7 @@ use crate::source::Origin;
 use crate::world::Action;
 use crate::world::railway::Question;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -93,7 +94,7 @@ pub enum Ask {
 }
 
 /// What sort of hold it is: it decides the exit code, and the condition on a status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Cause {
     /// What is wanted was deployed and failed, or did not become healthy in time.
@@ -107,7 +108,7 @@ pub enum Cause {
 }
 
 /// What people and customers notice of a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Effect {
     /// Applied to what runs, without a deployment.

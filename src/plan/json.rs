@@ -1,11 +1,12 @@
 //! A plan as JSON for machines. The form is a promise: fields are added, never renamed or taken away.
 
 use super::{Plan, text};
-use crate::kinds::step::{Ask, Effect};
+use crate::kinds::step::{Ask, Cause, Effect, Step};
+use schemars::{JsonSchema, schema_for};
 use serde::Serialize;
 
 /// The document that `diff -o json` prints.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlanDocument {
     /// `reconciler/v1alpha1`.
@@ -32,7 +33,7 @@ pub struct PlanDocument {
 }
 
 /// The Railway project and environment.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RailwayTarget {
     /// By id and name.
@@ -42,7 +43,7 @@ pub struct RailwayTarget {
 }
 
 /// One difference.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StepDocument {
     /// The document that asks: `Service/web`.
@@ -72,16 +73,22 @@ pub struct StepDocument {
     /// What is waited for, what holds it, why it cannot be seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// When waiting has lasted too long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<String>,
+    /// What follows the wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub then: Option<String>,
     /// What somebody can do about a hold.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub way_out: Option<String>,
     /// `unhealthy`, `refused`, `missing` or `somebody`, for a hold.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub cause: Option<crate::kinds::step::Cause>,
+    pub cause: Option<Cause>,
 }
 
 /// Where something is written.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OriginDocument {
     /// The path of the file.
@@ -91,6 +98,11 @@ pub struct OriginDocument {
     /// The place in the base that it covers, as `file:line`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub covers: Option<String>,
+}
+
+/// The JSON Schema of the document, as it is committed in `schemas/`.
+pub fn schema() -> String {
+    serde_json::to_string_pretty(&schema_for!(PlanDocument)).unwrap_or_default() + "\n"
 }
 
 /// The plan as a document.
@@ -115,14 +127,8 @@ pub fn document(plan: &Plan) -> PlanDocument {
     }
 }
 
-fn step_document(step: &crate::kinds::step::Step) -> StepDocument {
-    let (reason, way_out, cause) = match &step.ask {
-        Ask::Make(_) => (None, None, None),
-        Ask::Wait { until, .. } => (Some(until.clone()), None, None),
-        Ask::Hold { by, way_out, cause } => (Some(by.clone()), Some(way_out.clone()), Some(*cause)),
-        Ask::Unseen(reason) | Ask::Told(reason) => (Some(reason.clone()), None, None),
-    };
-    StepDocument {
+fn step_document(step: &Step) -> StepDocument {
+    let plain = StepDocument {
         address: step.of.to_string(),
         field: step.field.clone(),
         verb: step.verb,
@@ -137,8 +143,33 @@ fn step_document(step: &crate::kinds::step::Step) -> StepDocument {
         ask: text::opening(step),
         effect: step.effect,
         undo: step.undo,
-        reason,
-        way_out,
-        cause,
+        reason: None,
+        deadline: None,
+        then: None,
+        way_out: None,
+        cause: None,
+    };
+    match step.ask.clone() {
+        Ask::Make(_) => plain,
+        Ask::Wait {
+            until,
+            deadline,
+            then,
+        } => StepDocument {
+            reason: Some(until),
+            deadline: Some(deadline.to_string()),
+            then: Some(then),
+            ..plain
+        },
+        Ask::Hold { by, way_out, cause } => StepDocument {
+            reason: Some(by),
+            way_out: Some(way_out),
+            cause: Some(cause),
+            ..plain
+        },
+        Ask::Unseen(reason) | Ask::Told(reason) => StepDocument {
+            reason: Some(reason),
+            ..plain
+        },
     }
 }

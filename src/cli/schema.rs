@@ -1,0 +1,77 @@
+//! `reconciler schema`: the JSON Schemas of the kinds, and of a plan as JSON.
+
+use super::Exit;
+use super::screen::Screen;
+use crate::kinds::KINDS;
+use crate::kinds::shown::one_line;
+use crate::manifest::{all_schemas, schema_of};
+use crate::plan::json;
+use crate::problem::nearest;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The kind, such as `Service`, or `plan`; all names where none is given.
+    kind: Option<String>,
+    /// Write all schemas into this directory.
+    #[arg(long, conflicts_with = "kind")]
+    write: Option<PathBuf>,
+}
+
+/// What a plan as JSON is called beside the kinds.
+const PLAN: &str = "plan";
+
+pub(super) fn schema(arguments: &Arguments, screen: &Screen) -> Exit {
+    match (&arguments.write, &arguments.kind) {
+        (Some(directory), _) => write(directory, screen),
+        (None, Some(kind)) => print(kind, screen),
+        (None, None) => screen.result(&(names().join("\n") + "\n")),
+    }
+}
+
+fn names() -> Vec<&'static str> {
+    KINDS.iter().map(|kind| kind.name).chain([PLAN]).collect()
+}
+
+fn print(kind: &str, screen: &Screen) -> Exit {
+    let known = names()
+        .into_iter()
+        .find(|name| name.eq_ignore_ascii_case(kind));
+    let text = match known {
+        Some(PLAN) => Some(json::schema()),
+        Some(name) => schema_of(name)
+            .and_then(|schema| serde_json::to_string_pretty(&schema).ok())
+            .map(|text| text + "\n"),
+        None => None,
+    };
+    if let Some(text) = text {
+        return screen.result(&text);
+    }
+    let help = nearest(kind, names()).map_or_else(
+        || "`reconciler schema` lists the kinds".to_owned(),
+        |near| format!("did you mean `{near}`?"),
+    );
+    screen.complain(&format!("there is no kind `{}`; {help}", one_line(kind)));
+    Exit::Trouble
+}
+
+fn write(directory: &Path, screen: &Screen) -> Exit {
+    let plan = ("plan.schema.json".to_owned(), json::schema());
+    let written = fs::create_dir_all(directory).and_then(|()| {
+        all_schemas()
+            .into_iter()
+            .chain([plan])
+            .try_for_each(|(name, text)| fs::write(directory.join(name), text))
+    });
+    match written {
+        Ok(()) => Exit::InStep,
+        Err(failure) => {
+            screen.complain(&format!(
+                "cannot write schemas to {}: {failure}",
+                directory.display()
+            ));
+            Exit::Trouble
+        }
+    }
+}
