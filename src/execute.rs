@@ -6,8 +6,8 @@ use crate::plan::Plan;
 use crate::plan::gate::Memory;
 use crate::plan::write::Write;
 use crate::providers::{Provider, Secrets};
-use crate::world::{Failure, Seen};
 use crate::world::railway::Railway;
+use crate::world::{Failure, Seen};
 use std::time::Duration;
 
 /// How often a write that surely did not arrive is sent again.
@@ -127,7 +127,11 @@ fn remember(
                 if step.effect.deploys() {
                     let service = seen.services.get(&step.of.name).and_then(Seen::facts);
                     let newest = service.and_then(|service| service.newest.as_ref());
-                    memory.deploying(&step.of.name, newest.map(|newest| newest.id.as_str()), clock.now());
+                    memory.deploying(
+                        &step.of.name,
+                        newest.map(|newest| newest.id.as_str()),
+                        clock.now(),
+                    );
                 }
             }
             Err(Failure::Refused(words)) if write.split().is_none() => memory.refused(step, words),

@@ -165,7 +165,8 @@ pub async fn until_in_step(
                         return Err(denied);
                     }
                     pause = SOON;
-                } else if looked.plan.standing() == Standing::Unseen && unseen_looks < UNSEEN_LOOKS {
+                } else if looked.plan.standing() == Standing::Unseen && unseen_looks < UNSEEN_LOOKS
+                {
                     unseen_looks += 1;
                 } else if !waits(&looked.plan) {
                     return Ok(End::Stands(looked.plan.standing()));
@@ -197,8 +198,7 @@ fn denied(outcome: &Outcome) -> Option<Failure> {
 /// Whether time alone may change something. A restart that is planned for later is no reason to stay; one that is due and settles is.
 fn waits(plan: &Plan) -> bool {
     use crate::kinds::step::Ask;
-    let is_for_later =
-        |step: &Step| step.field == "restartedAfter" && !step.effect.deploys();
+    let is_for_later = |step: &Step| step.field == "restartedAfter" && !step.effect.deploys();
     plan.steps
         .iter()
         .any(|step| matches!(step.ask, Ask::Wait { .. }) && !is_for_later(step))

@@ -1,8 +1,8 @@
 //! Which steps must wait or be held, and why: another's staged changes, a patch under way, a write that may not show yet, a refusal.
 
 use super::Plan;
-use super::write::coalesce;
 use super::write::Write;
+use super::write::coalesce;
 use crate::kinds::service;
 use crate::kinds::shown::one_line;
 use crate::kinds::step::{Ask, Cause, Step};
