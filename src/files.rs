@@ -132,7 +132,7 @@ impl Reading {
             };
             match entry.file_type() {
                 Ok(kind) if kind.is_dir() && depth < DEEPEST => {
-                    self.folder(&entry.path(), &path, depth + 1)
+                    self.folder(&entry.path(), &path, depth + 1);
                 }
                 Ok(kind) if kind.is_dir() => self.refuse(
                     &path,

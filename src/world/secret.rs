@@ -88,7 +88,7 @@ fn forms(value: &str) -> Vec<String> {
     for byte in value.bytes() {
         let _ = write!(hex, "{byte:02x}");
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            percent.push(char::from(byte))
+            percent.push(char::from(byte));
         } else {
             let _ = write!(percent, "%{byte:02X}");
         }

@@ -1,5 +1,11 @@
 //! All tests of the product, in one binary: one link, one place to look.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod cli;
 mod manifest;
+mod order;
 mod plans;
+mod settles;
+mod wire;
 mod worlds;

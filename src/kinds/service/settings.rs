@@ -510,9 +510,9 @@ fn rotation(after: Timestamp, place: &VariablePlace<'_>) -> Rotation {
     }
     let field = Field::Variable(place.name.to_owned());
     let written = history.patches.iter().any(|patch| {
-        let failed = matches!(patch.state, PatchState::Failed(_));
-        patch.at >= after
-            && !failed
+        // One that is under way is waited for at the gate: it may still fail.
+        patch.state == PatchState::Committed
+            && patch.at >= after
             && patch
                 .touched
                 .get(&place.seen.id)

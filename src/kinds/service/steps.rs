@@ -283,10 +283,10 @@ impl Asking<'_> {
         match &wanted.content {
             Content::Image(image) => match &self.seen.source {
                 Source::Image(stored) if rollout::is_same_image(stored, image) => {
-                    self.run_unless(deploys, wanted)
+                    self.run_unless(deploys, wanted);
                 }
                 Source::Image(_) | Source::Nothing | Source::Repository { .. } => {
-                    self.release_image(image, wanted, deploys)
+                    self.release_image(image, wanted, deploys);
                 }
             },
             Content::Commit(commit) => {
@@ -296,9 +296,9 @@ impl Asking<'_> {
                     .as_ref()
                     .and_then(|newest| newest.commit.clone());
                 if runs.as_ref() == Some(commit) {
-                    self.run_unless(deploys, wanted)
+                    self.run_unless(deploys, wanted);
                 } else {
-                    self.release_commit(commit, runs.as_deref(), wanted, deploys)
+                    self.release_commit(commit, runs.as_deref(), wanted, deploys);
                 }
             }
         }
@@ -306,9 +306,9 @@ impl Asking<'_> {
 
     fn run_unless(&mut self, deploys: bool, wanted: &Wanted) {
         if deploys {
-            self.planned_restart()
+            self.planned_restart();
         } else {
-            self.run(Some(wanted))
+            self.run(Some(wanted));
         }
     }
 
@@ -445,7 +445,7 @@ impl Asking<'_> {
         let spec = &self.declared.spec;
         let Some(newest) = &self.seen.newest else {
             if let Some(wanted) = wanted {
-                self.deploy(wanted, "nothing is deployed".to_owned());
+                self.deploy(wanted, "nothing is deployed");
             }
             return;
         };
@@ -476,7 +476,7 @@ impl Asking<'_> {
             Carried::Yes => self.settle(newest, wanted),
             Carried::NotYet(at) => self.judge(wanted, not_yet(at)),
             Carried::No(lack) => match wanted {
-                Some(wanted) => self.deploy(wanted, lack),
+                Some(wanted) => self.deploy(wanted, &lack),
                 None => self.deploy_stored(lack),
             },
         }
@@ -560,7 +560,7 @@ impl Asking<'_> {
 
     fn gone(&mut self, wanted: Option<&Wanted>, what: &str) {
         match wanted {
-            Some(wanted) => self.deploy(wanted, format!("the newest deployment {what}")),
+            Some(wanted) => self.deploy(wanted, &format!("the newest deployment {what}")),
             None => {
                 let ask = Ask::Told(format!(
                     "nothing runs: the newest deployment {what}, and this document does not say what should run"
@@ -578,7 +578,7 @@ impl Asking<'_> {
         }
     }
 
-    fn deploy(&mut self, wanted: &Wanted, lack: String) {
+    fn deploy(&mut self, wanted: &Wanted, lack: &str) {
         let commit = match &wanted.content {
             Content::Commit(commit) => Some(commit.clone()),
             Content::Image(_) => None,

@@ -390,7 +390,7 @@ pub fn history(data: &Value, problems: &[Problem]) -> Seen<History> {
         .iter()
         .filter_map(|edge| patch(&edge["node"]))
         .collect();
-    patches.sort_by(|one, other| other.at.cmp(&one.at));
+    patches.sort_by_key(|patch| std::cmp::Reverse(patch.at));
     Seen::Facts(History {
         patches,
         is_whole: connection["pageInfo"]["hasNextPage"].as_bool() == Some(false),

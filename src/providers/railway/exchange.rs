@@ -62,7 +62,7 @@ impl Answer {
     /// The data, when nothing failed.
     pub(super) fn whole(self) -> Result<Value, Failure> {
         match self.problems.first() {
-            Some(problem) => Err(failure(&problem.message, "", Purpose::Read)),
+            Some(problem) => Err(failure(&one_line_long(&problem.message), "", Purpose::Read)),
             None => Ok(self.data),
         }
     }
@@ -144,7 +144,7 @@ impl Exchange {
             tries += 1;
             let failure = match self.once(body.clone(), Purpose::Read).await {
                 Ok(answer) => return Ok(answer),
-                Err(failure) => failure,
+                Err(failure) => self.without_secrets(failure),
             };
             let wait = match &failure {
                 Failure::Throttled { until } => {
@@ -153,12 +153,10 @@ impl Exchange {
                 Failure::Passing(_) | Failure::Unclear(_) => {
                     self.clock.jittered(PAUSE * 2u32.pow(tries - 1))
                 }
-                Failure::Refused(_) | Failure::Denied(_) => {
-                    return Err(self.without_secrets(failure));
-                }
+                Failure::Refused(_) | Failure::Denied(_) => return Err(failure),
             };
             if tries >= TRIES || wait > LONGEST_WAIT {
-                return Err(self.without_secrets(failure));
+                return Err(failure);
             }
             tracing::debug!(tries, ?wait, %failure, "reading again");
             self.clock.sleep(wait).await;
@@ -188,7 +186,8 @@ impl Exchange {
         Err(self.without_secrets(reworded(failure, |text| scrubber.scrub(text))))
     }
 
-    fn without_secrets(&self, failure: Failure) -> Failure {
+    /// A failure in words that may be shown.
+    pub(super) fn without_secrets(&self, failure: Failure) -> Failure {
         reworded(failure, |text| one_line_long(&self.hidden.scrub(text)))
     }
 
@@ -215,7 +214,7 @@ impl Exchange {
         }
         let mut answer = judged?;
         for problem in &mut answer.problems {
-            problem.message = one_line_long(&self.hidden.scrub(&problem.message));
+            problem.message = self.hidden.scrub(&problem.message);
         }
         Ok(answer)
     }
@@ -273,7 +272,7 @@ fn reworded(failure: Failure, change: impl Fn(&str) -> String) -> Failure {
 }
 
 /// Upstream words, without control characters and bounded.
-fn one_line_long(text: &str) -> String {
+pub(super) fn one_line_long(text: &str) -> String {
     let words: Vec<String> = text.split_whitespace().map(one_line).collect();
     let mut line = words.join(" ");
     if let Some((cut, _)) = line.char_indices().nth(300) {
@@ -389,6 +388,7 @@ const REFUSALS: &[&str] = &[
 /// The codes are not specific, so the words decide (facts/railway.md 1, table of errors).
 fn failure(message: &str, code: &str, purpose: Purpose) -> Failure {
     let says = |part: &str| message.to_lowercase().contains(&part.to_lowercase());
+    let words = format!("Railway says: {message}");
     if says("Not Authorized") {
         let words = "Railway says Not Authorized: the token is wrong or expired, may not do this, or the project, environment or service id does not exist";
         Failure::Denied(words.to_owned())
@@ -396,19 +396,18 @@ fn failure(message: &str, code: &str, purpose: Purpose) -> Failure {
         || says("Project Token not found")
         || says("Two Factor Authentication Required")
     {
-        Failure::Denied(format!("Railway says: {message}"))
+        Failure::Denied(words)
     } else if REFUSALS.iter().any(|words| says(words)) {
-        Failure::Refused(format!("Railway says: {message}"))
+        Failure::Refused(words)
     } else if says("please try again") || says("too quickly") {
-        Failure::Passing(format!("Railway says: {message}"))
-    } else if says("Problem processing request") && purpose == Purpose::Read {
-        Failure::Passing(format!("Railway says: {message}"))
-    } else if code == "INTERNAL_SERVER_ERROR" && !says("Problem processing request") {
-        match purpose {
-            Purpose::Read => Failure::Passing(format!("Railway says: {message}")),
-            Purpose::Write => Failure::Unclear(format!("Railway says: {message}")),
-        }
+        Failure::Passing(words)
     } else {
-        Failure::Refused(format!("Railway says: {message}"))
+        // The same opaque words stand for a bad id and for a passing fault; a write with them was not done.
+        let is_opaque = says("Problem processing request");
+        match purpose {
+            Purpose::Read if is_opaque || code == "INTERNAL_SERVER_ERROR" => Failure::Passing(words),
+            Purpose::Write if code == "INTERNAL_SERVER_ERROR" && !is_opaque => Failure::Unclear(words),
+            Purpose::Read | Purpose::Write => Failure::Refused(words),
+        }
     }
 }

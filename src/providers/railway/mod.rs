@@ -14,7 +14,7 @@ use crate::world::railway::{self, Named, PatchState, Question, Railway};
 use crate::world::secret::{Scrubber, Secret};
 use crate::world::{Failure, Seen};
 use async_trait::async_trait;
-use exchange::Exchange;
+use exchange::{Exchange, one_line_long};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -181,7 +181,8 @@ impl Client {
                 "/environment/serviceInstances",
             )
             .await?;
-        let mut seen = answers::railway(&data, under, problems, &services, &instances)?;
+        let mut seen = answers::railway(&data, under, problems, &services, &instances)
+            .map_err(|failure| self.exchange.without_secrets(failure))?;
         if let Ok(mut known) = self.shared.lock() {
             *known = shared(if under.is_empty() {
                 &data
@@ -200,9 +201,20 @@ impl Client {
         Scrubber::new(values(seen).chain(&shared)).and(self.exchange.hidden())
     }
 
-    /// Takes values out of the words with which Railway tells why a patch failed.
+    /// Takes values out of the words with which Railway tells why a patch failed, or why something cannot be seen.
     fn hide(&self, seen: &mut Railway) {
         let scrubber = self.scrubber(seen);
+        for service in seen.services.values_mut() {
+            if let Seen::Unseen(words) = service {
+                *words = one_line_long(&scrubber.scrub(words));
+            }
+        }
+        if let Seen::Unseen(words) = &mut seen.staged {
+            *words = one_line_long(&scrubber.scrub(words));
+        }
+        if let Seen::Unseen(words) = &mut seen.history {
+            *words = one_line_long(&scrubber.scrub(words));
+        }
         if let Seen::Facts(history) = &mut seen.history {
             for patch in &mut history.patches {
                 if let PatchState::Failed(words) = &mut patch.state {

@@ -1,0 +1,10 @@
+//! The real binary as people and pipelines meet it: exit codes, what stands on stdout and on stderr, signals, secrets, terminals.
+
+mod bad;
+mod good;
+mod killed;
+mod scene;
+mod secrets;
+mod server;
+mod signals;
+mod terminal;

@@ -1,0 +1,10 @@
+//! The Railway provider on the wire: every document, every trap, every failure and every answer that nobody states, against the sandbox.
+
+pub mod railway;
+
+mod documents;
+mod failures;
+mod releases;
+mod requests;
+mod switches;
+mod traps;
