@@ -129,7 +129,7 @@ fn remember(
                     let newest = service.and_then(|service| service.newest.as_ref());
                     memory.deploying(
                         &step.of.name,
-                        newest.map(|newest| newest.id.as_str()),
+                        newest.map(|newest| newest.created_at),
                         clock.now(),
                     );
                 }

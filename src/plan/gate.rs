@@ -28,11 +28,11 @@ struct Sent {
     times: u32,
 }
 
-/// When something was sent of which a deployment comes, and the newest deployment before it.
+/// When something was sent of which a deployment comes, and when the newest deployment before it was made.
 #[derive(Debug, Clone)]
 struct Deploying {
     at: Timestamp,
-    before: Option<String>,
+    before: Option<Timestamp>,
 }
 
 /// A step that was made so often in this span and is still asked for does not work.
@@ -61,9 +61,8 @@ impl Memory {
         sent.times += 1;
     }
 
-    /// Something was sent of which a deployment of this service comes; `before` is the newest one that was seen then.
-    pub fn deploying(&mut self, service: &str, before: Option<&str>, now: Timestamp) {
-        let before = before.map(str::to_owned);
+    /// Something was sent of which a deployment of this service comes; `before` is when the newest one that was seen then was made.
+    pub fn deploying(&mut self, service: &str, before: Option<Timestamp>, now: Timestamp) {
         self.deploying
             .insert(service.to_owned(), Deploying { at: now, before });
     }
@@ -237,8 +236,9 @@ fn under_way(railway: &Railway, now: Timestamp) -> Option<Ask> {
 fn awaited(service: &str, railway: &Railway, memory: &Memory) -> Option<Timestamp> {
     let sent = memory.deploying.get(service)?;
     let seen = railway.services.get(service)?.facts()?;
-    let newest = seen.newest.as_ref().map(|newest| &newest.id);
-    (newest == sent.before.as_ref()).then_some(sent.at)
+    let newest = seen.newest.as_ref().map(|newest| newest.created_at);
+    // A stale look shows an older one than was there before.
+    (newest <= sent.before).then_some(sent.at)
 }
 
 /// Activity from before this process began that is not whole yet: perhaps our own last write before a crash.

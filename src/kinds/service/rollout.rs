@@ -316,14 +316,21 @@ fn only_the_image_changed(since: Timestamp, service: &str, history: &History) ->
             .iter()
             .all(|field| matches!(field, Field::Image | Field::Replicas))
     };
-    let later = history
+    let fields: Vec<(&String, &BTreeSet<Field>)> = history
         .patches
         .iter()
-        .filter(|patch| patch.at > since || matches!(patch.state, PatchState::Applying));
+        .filter(|patch| patch.at > since || matches!(patch.state, PatchState::Applying))
+        .flat_map(|patch| &patch.touched)
+        .filter(|(id, _)| *id == service || id.is_empty())
+        .collect();
+    // The image did change: a history that does not show how is an old one, or lacks more.
+    let explains = fields
+        .iter()
+        .any(|(_, fields)| fields.contains(&Field::Image));
     reaches
-        && later
-            .flat_map(|patch| &patch.touched)
-            .filter(|(id, _)| *id == service || id.is_empty())
+        && explains
+        && fields
+            .iter()
             .all(|(id, fields)| !id.is_empty() && harmless(fields))
 }
 

@@ -405,8 +405,12 @@ fn failure(message: &str, code: &str, purpose: Purpose) -> Failure {
         // The same opaque words stand for a bad id and for a passing fault; a write with them was not done.
         let is_opaque = says("Problem processing request");
         match purpose {
-            Purpose::Read if is_opaque || code == "INTERNAL_SERVER_ERROR" => Failure::Passing(words),
-            Purpose::Write if code == "INTERNAL_SERVER_ERROR" && !is_opaque => Failure::Unclear(words),
+            Purpose::Read if is_opaque || code == "INTERNAL_SERVER_ERROR" => {
+                Failure::Passing(words)
+            }
+            Purpose::Write if code == "INTERNAL_SERVER_ERROR" && !is_opaque => {
+                Failure::Unclear(words)
+            }
             Purpose::Read | Purpose::Write => Failure::Refused(words),
         }
     }

@@ -439,7 +439,7 @@ impl Loop<'_, '_> {
                 memory.sent(step, self.pass.clock.now());
                 memory.deploying(
                     &step.of.name,
-                    newest.map(|newest| newest.id.as_str()),
+                    newest.map(|newest| newest.created_at),
                     self.pass.clock.now(),
                 );
             }
