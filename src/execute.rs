@@ -13,8 +13,8 @@ use std::time::Duration;
 /// How often a write that surely did not arrive is sent again.
 const TRIES: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(500);
-/// A longer wait is left to the next pass.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// A longer wait is left to the next pass, which looks again before it writes: what was decided before may be wrong by then.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// How long an answer is waited for after somebody said stop: to be able to say what was done.
 const MOMENT: Duration = Duration::from_secs(2);
 
