@@ -97,7 +97,7 @@ fn repeated(scene: &Scene) -> Option<String> {
     let undone = scene
         .edits
         .iter()
-        .any(|(at, service)| *at >= twin.at && touched.contains(service));
+        .any(|(at, service)| *at >= twin.looked_at && touched.contains(service));
     let wish = &scene.schedule.wishes[last.commit];
     if undone
         || touched
@@ -234,7 +234,11 @@ pub fn judge_applied(scene: &mut Scene) {
             scene.violate("s11_no_twin_deployment", words);
         }
         let commit = scene.sent[applied.request].commit;
-        let found = judge_change(&applied, &scene.schedule.wishes[commit]);
+        let found = judge_change(
+            &applied.before,
+            &applied.after,
+            &scene.schedule.wishes[commit],
+        );
         for (oracle, words) in found {
             scene.violate(oracle, words);
         }
@@ -257,11 +261,14 @@ fn twin_deployment(scene: &Scene, applied: &Applied) -> Option<String> {
             last.by.is_some() && process(last) == process(new) && last.load == new.load
         })?;
         let apart = new.created_at.duration_since(last.created_at);
+        // What people did after the look that either follows is undone by it.
+        let looked_at = |run: &Run| run.by.map(|request| scene.sent[request].looked_at);
         let undone = scene.edits.iter().any(|(at, service)| {
-            [last, new]
-                .iter()
-                .any(|run| run.by.is_some_and(|request| *at >= scene.sent[request].at))
-                && service == name
+            service == name
+                && [last, new]
+                    .into_iter()
+                    .filter_map(looked_at)
+                    .any(|looked| *at >= looked)
         });
         let restarted = matches!(new.made, Made::Redeployed | Made::ByStoring);
         let asked = new.by.is_some_and(|request| {
@@ -283,8 +290,8 @@ fn twin_deployment(scene: &Scene, applied: &Applied) -> Option<String> {
     })
 }
 
-fn judge_change(applied: &Applied, wish: &Wish) -> Vec<(&'static str, String)> {
-    let (before, after): (&State, &State) = (&applied.before, &applied.after);
+/// Judges everything that differs between two moments by what git declares.
+pub fn judge_change(before: &State, after: &State, wish: &Wish) -> Vec<(&'static str, String)> {
     let mut found = Vec::new();
     for (name, was) in &before.services {
         let Some(is) = after.services.get(name) else {

@@ -1,11 +1,12 @@
 //! What must be true in the end: what git says is so, or what stands in the way is known and said.
 
 use super::deployment::{Made, Outcome, Run, status};
-use super::model::Stored;
-use super::schedule::seconds;
+use super::model::{State, Stored};
+use super::schedule::{Schedule, seconds};
 use super::stage::{Ended, Scene, is_fresh, services};
 use super::switches::OverStaged;
 use super::wish::{Content, ReplicasWish, Runs, ServiceWish, VariableWish, is_bad};
+use jiff::Timestamp;
 use reconciler::kinds::step::Ask;
 use reconciler::plan::Plan;
 use reconciler::world::Seen;
@@ -14,14 +15,41 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// L1: in step, or held for a cause that the schedule explains.
 pub fn judge(scene: &mut Scene, plan: &Plan) {
-    let wish = scene.schedule.wishes.last().expect("there is one").clone();
+    for words in differences(&scene.ground(), plan) {
+        scene.violate("l1_converges", words);
+    }
+}
+
+/// What an end is judged by: the truth, and what explains that it is not as git says.
+pub struct Ground<'a> {
+    pub state: &'a State,
+    pub schedule: &'a Schedule,
+    pub now: Timestamp,
+    /// The services that somebody edited by hand, and when.
+    pub edits: &'a [(Timestamp, String)],
+}
+
+impl Scene {
+    fn ground(&self) -> Ground<'_> {
+        Ground {
+            state: &self.model.state,
+            schedule: &self.schedule,
+            now: self.model.now,
+            edits: &self.edits,
+        }
+    }
+}
+
+/// Everything that is neither in step nor held for a cause.
+pub fn differences(ground: &Ground<'_>, plan: &Plan) -> Vec<String> {
+    let wish = ground.schedule.wishes.last().expect("there is one");
     let mut found = Vec::new();
     let mut hindered: BTreeMap<String, BTreeSet<&'static str>> = BTreeMap::new();
     for (name, service) in &wish.services {
         let judged = Judged {
-            scene,
+            ground,
             name,
-            stored: &scene.model.state.services[name],
+            stored: &ground.state.services[name],
             wish: service,
             content: wish.content(name),
         };
@@ -47,9 +75,7 @@ pub fn judge(scene: &mut Scene, plan: &Plan) {
             }
         }
     }
-    for words in found {
-        scene.violate("l1_converges", words);
-    }
+    found
 }
 
 /// What the last commit owns of what is stored, and what runs, in words that two runs can be compared by: no ids and no times.
@@ -96,7 +122,7 @@ pub fn stored(scene: &Scene) -> Vec<String> {
 }
 
 struct Judged<'a> {
-    scene: &'a Scene,
+    ground: &'a Ground<'a>,
     name: &'a str,
     stored: &'a Stored,
     wish: &'a ServiceWish,
@@ -106,7 +132,7 @@ struct Judged<'a> {
 impl Judged<'_> {
     /// What stands in the way of this service, by the truth and not by the plan.
     fn hindrances(&self) -> BTreeSet<&'static str> {
-        let state = &self.scene.model.state;
+        let state = self.ground.state;
         let mut hindrances = BTreeSet::new();
         let mut add = |is: bool, what: &'static str| {
             if is {
@@ -196,10 +222,7 @@ impl Judged<'_> {
                 ..
             } => {
                 let is_missing = !matches!(
-                    self.scene
-                        .schedule
-                        .secrets(self.scene.model.now)
-                        .get(secret),
+                    self.ground.schedule.secrets(self.ground.now).get(secret),
                     Some(Seen::Facts(_))
                 );
                 (is_sealed && !*sealed) || is_missing
@@ -271,7 +294,7 @@ impl Judged<'_> {
                 rotated_after,
             } => held.is_some_and(|held| {
                 let is_due = rotated_after
-                    .is_some_and(|after| seconds(after) > -1800 && after <= self.scene.model.now);
+                    .is_some_and(|after| seconds(after) > -1800 && after <= self.ground.now);
                 let rotated = !is_due
                     || held.written_at >= rotated_after.expect("it is due")
                     || self.was_touched_since(name, rotated_after.expect("it is due"));
@@ -284,7 +307,7 @@ impl Judged<'_> {
                 sealed: false,
                 ..
             } => {
-                let secrets = self.scene.schedule.secrets(self.scene.model.now);
+                let secrets = self.ground.schedule.secrets(self.ground.now);
                 held.is_some_and(|held| {
                     secrets
                         .get(secret)
@@ -309,8 +332,7 @@ impl Judged<'_> {
     fn was_touched_since(&self, name: &str, after: jiff::Timestamp) -> bool {
         let field = Field::Variable(name.to_owned());
         let since: Vec<_> = self
-            .scene
-            .model
+            .ground
             .state
             .patches
             .iter()
@@ -338,7 +360,7 @@ impl Judged<'_> {
 
     /// Whether what runs is what is stored and wanted.
     fn running(&self) -> Vec<String> {
-        let now = self.scene.model.now;
+        let now = self.ground.now;
         let Some(newest) = self.stored.runs.last() else {
             return self
                 .wanted()
@@ -374,11 +396,14 @@ impl Judged<'_> {
 
     /// After edits by hand nobody outside can tell with which variables something runs: a deployment's `meta` does not say.
     fn is_murky(&self, newest: &Run) -> bool {
-        self.scene.is_edited(self.name)
+        self.ground
+            .edits
+            .iter()
+            .any(|(_, edited)| edited == self.name)
             && (!matches!(newest.made, Made::FromStored | Made::ByStoring)
-                || !self.scene.model.switches.direct_edits_in_history)
-            || self.scene.schedule.switches.over_staged == OverStaged::Merges
-                && !self.scene.edits.is_empty()
+                || !self.ground.schedule.switches.direct_edits_in_history)
+            || self.ground.schedule.switches.over_staged == OverStaged::Merges
+                && !self.ground.edits.is_empty()
                 && !matches!(newest.made, Made::FromStored | Made::ByStoring)
     }
 

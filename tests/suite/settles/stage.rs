@@ -27,6 +27,7 @@ pub struct Sent {
     pub run: usize,
     /// Counts looks: which one the write follows.
     pub look: usize,
+    pub looked_at: Timestamp,
     pub write: Write,
     pub end: Ended,
 }
@@ -81,6 +82,7 @@ pub struct Scene {
 #[derive(Debug, Clone)]
 pub struct Shown {
     pub railway: Railway,
+    pub at: Timestamp,
 }
 
 pub struct Stage {
@@ -403,6 +405,7 @@ impl Scene {
         });
         self.shown = Some(Shown {
             railway: railway.clone(),
+            at: now,
         });
         (Ok(railway), delay)
     }
@@ -455,6 +458,7 @@ impl Scene {
             commit,
             run,
             look: self.counts.looks,
+            looked_at: self.shown.as_ref().map_or(self.model.now, |shown| shown.at),
             write: write.clone(),
             end: Ended::Crashed,
         });
