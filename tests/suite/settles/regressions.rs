@@ -45,3 +45,16 @@ fn a_deployment_that_does_not_show_yet_is_not_made_twice() {
 fn a_slow_look_is_as_old_as_its_question() {
     settles(1467);
 }
+
+/// A look of 8 seconds ago showed a deployment from before the one that was known when the patch was sent, and it was taken for the patch's own.
+#[test]
+fn an_older_deployment_is_not_the_one_that_is_waited_for() {
+    settles(40139);
+    settles(92648);
+}
+
+/// The history was stale: it did not show the patch that had just changed a key, and the way back brought the key of before.
+#[test]
+fn there_is_no_way_back_over_a_history_that_does_not_show_the_way_there() {
+    settles(58165);
+}

@@ -185,10 +185,6 @@ impl Scene {
         self.chance.between(least, most)
     }
 
-    pub fn is_edited(&self, service: &str) -> bool {
-        self.edits.iter().any(|(_, edited)| edited == service)
-    }
-
     pub fn is_quiet(&self) -> bool {
         self.model.now >= self.schedule.quiet_at
     }
