@@ -44,6 +44,7 @@ fn a_deployment_that_does_not_show_yet_is_not_made_twice() {
 #[test]
 fn a_slow_look_is_as_old_as_its_question() {
     settles(1467);
+    settles(4851);
 }
 
 /// A look of 8 seconds ago showed a deployment from before the one that was known when the patch was sent, and it was taken for the patch's own.

@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// What many schedules came to.
 #[derive(Debug, Default)]
 pub struct Tally {
-    pub schedules: usize,
     pub looks: usize,
     pub actions: usize,
     pub faults: usize,
@@ -62,7 +61,6 @@ impl Tally {
     }
 
     fn add(&mut self, report: &Report) {
-        self.schedules += 1;
         self.looks += report.counts.looks;
         self.actions += report.counts.actions;
         self.faults += report.counts.faults;
@@ -74,17 +72,19 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tally {
+            looks,
+            actions,
+            faults,
+            crashes,
+            hands,
+            slowest,
+            violations,
+        } = self;
         write!(
             out,
-            "{} schedules, {} looks, {} actions, {} faults, {} crashes, {} edits by hand, {} violations; slowest to settle {} looks",
-            self.schedules,
-            self.looks,
-            self.actions,
-            self.faults,
-            self.crashes,
-            self.hands,
-            self.violations.len(),
-            self.slowest
+            "{looks} looks, {actions} actions, {faults} faults, {crashes} crashes, {hands} edits by hand, {} violations; slowest to settle {slowest} looks",
+            violations.len()
         )
     }
 }

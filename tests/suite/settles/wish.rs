@@ -214,19 +214,19 @@ const IMAGES: &[&str] = &[
     "docker.io/library/redis:7.4",
 ];
 /// What fails, crashes, waits for approval, hangs or is refused by a policy.
-const BAD_IMAGES: &[&str] = &[
+pub const BAD_IMAGES: &[&str] = &[
     "ghcr.io/acme/app:bad",
     "ghcr.io/acme/app:crash",
     "ghcr.io/acme/app:approve",
     "ghcr.io/forbidden/app:1",
 ];
-const COMMITS: &[&str] = &[
+pub const COMMITS: &[&str] = &[
     "1111111111111111111111111111111111111111",
     "2222222222222222222222222222222222222222",
     "3333333333333333333333333333333333333333",
 ];
 /// What fails, is skipped, or is not in the repository.
-const BAD_COMMITS: &[&str] = &[
+pub const BAD_COMMITS: &[&str] = &[
     "badbadbadbadbadbadbadbadbadbadbadbadbadb",
     "5c1b5c1b5c1b5c1b5c1b5c1b5c1b5c1b5c1b5c1b",
     "0000000000000000000000000000000000000000",
