@@ -92,6 +92,16 @@ impl Config {
         self.plain("RAILWAY_API_URL").unwrap_or(RAILWAY_API_URL)
     }
 
+    /// The hosts that may be asked for a page although their addresses are private.
+    pub fn pages_allowed(&self) -> &str {
+        self.plain("RECONCILER_PAGES_ALLOW").unwrap_or_default()
+    }
+
+    /// Where pages are asked instead of at their own addresses: a simulated web.
+    pub fn pages_url(&self) -> Option<&str> {
+        self.plain("RECONCILER_PAGES_URL")
+    }
+
     /// How long one request to Railway may take at most, where the default does not suit a slow network.
     ///
     /// # Errors

@@ -6,8 +6,7 @@ use crate::plan::Plan;
 use crate::plan::gate::Memory;
 use crate::plan::write::Write;
 use crate::providers::{Provider, Secrets};
-use crate::world::railway::Railway;
-use crate::world::{Failure, Seen};
+use crate::world::{Failure, World};
 use std::time::Duration;
 
 /// How often a write that surely did not arrive is sent again.
@@ -30,7 +29,7 @@ pub struct Outcome {
 /// Sends every write of the plan. What is accepted, unclear or refused goes to memory, so that the gate knows it.
 pub async fn execute(
     plan: &Plan,
-    seen: &Railway,
+    world: &World,
     provider: &dyn Provider,
     secrets: &Secrets,
     memory: &mut Memory,
@@ -43,8 +42,8 @@ pub async fn execute(
         if interrupt.is_set() {
             break;
         }
-        let result = send(&write, seen, provider, secrets, clock, interrupt).await;
-        remember(&write, &result, plan, seen, memory, clock);
+        let result = send(&write, world, provider, secrets, clock, interrupt).await;
+        remember(&write, &result, plan, world, memory, clock);
         match &result {
             // A refused joint patch says nothing of who is meant: each service alone finds out (design rule 8).
             Err(Failure::Refused(_)) if write.split().is_some() => {
@@ -70,7 +69,7 @@ pub async fn execute(
 
 async fn send(
     write: &Write,
-    seen: &Railway,
+    world: &World,
     provider: &dyn Provider,
     secrets: &Secrets,
     clock: &Clock,
@@ -80,7 +79,7 @@ async fn send(
     loop {
         tries += 1;
         let answer = tokio::select! {
-            answer = provider.perform(seen, write, secrets) => answer,
+            answer = provider.perform(world, write, secrets) => answer,
             () = patience(clock, interrupt) => Err(Failure::Unclear("stopped before Railway answered".to_owned())),
         };
         let failure = match answer {
@@ -112,7 +111,7 @@ fn remember(
     write: &Write,
     result: &Result<(), Failure>,
     plan: &Plan,
-    seen: &Railway,
+    world: &World,
     memory: &mut Memory,
     clock: &Clock,
 ) {
@@ -124,14 +123,11 @@ fn remember(
         match result {
             Ok(()) | Err(Failure::Unclear(_)) => {
                 memory.sent(step, clock.now());
-                if step.effect.deploys() {
-                    let service = seen.services.get(&step.of.name).and_then(Seen::facts);
+                for name in &step.deploys {
+                    let railway = world.railway.facts();
+                    let service = railway.and_then(|railway| railway.services.get(name)?.facts());
                     let newest = service.and_then(|service| service.newest.as_ref());
-                    memory.deploying(
-                        &step.of.name,
-                        newest.map(|newest| newest.created_at),
-                        clock.now(),
-                    );
+                    memory.deploying(name, newest.map(|newest| newest.created_at), clock.now());
                 }
             }
             Err(Failure::Refused(words)) if write.split().is_none() => memory.refused(step, words),

@@ -8,7 +8,7 @@ use crate::manifest::Desired;
 use crate::plan::gate::{self, Memory};
 use crate::plan::{Plan, Standing, plan};
 use crate::providers::{Provider, Scope, Secrets};
-use crate::world::{Failure, Seen, World};
+use crate::world::{Failure, World};
 use std::time::Duration;
 
 /// What passes work with.
@@ -32,8 +32,8 @@ pub struct Looked {
     pub plan: Plan,
 }
 
-/// A plan may ask a second question because of the answer to the first; it never needs more.
-const ROUNDS: usize = 3;
+/// A plan may ask another question because of the answer to the first, and one more because of that; it never needs more.
+const ROUNDS: usize = 4;
 
 impl Pass<'_> {
     /// Looks, plans, and answers the plan's questions until it has none.
@@ -43,19 +43,14 @@ impl Pass<'_> {
     pub async fn look(&self, memory: &Memory) -> Result<Looked, Failure> {
         // What comes back slowly is as old as the question: settling is measured from here.
         let now = self.clock.now();
-        let railway = self.provider.observe(&scope(self.desired)).await?;
-        let mut world = World {
-            railway: Seen::Facts(railway),
-            secrets: self.secrets.clone(),
-        };
+        let mut world = self.provider.observe(&scope(self.desired)).await?;
+        world.secrets.clone_from(self.secrets);
         for _ in 0..ROUNDS {
             let plan = gate::hold(plan(self.desired, &world, now), &world, memory, now);
             if plan.questions.is_empty() {
                 return Ok(Looked { world, plan });
             }
-            if let Seen::Facts(railway) = &mut world.railway {
-                self.provider.answer(railway, &plan.questions).await;
-            }
+            self.provider.answer(&mut world, &plan.questions).await;
         }
         let plan = gate::hold(plan(self.desired, &world, now), &world, memory, now);
         Ok(Looked { world, plan })
@@ -68,21 +63,16 @@ impl Pass<'_> {
         memory: &mut Memory,
         interrupt: &Interrupt,
     ) -> Vec<Outcome> {
-        match &looked.world.railway {
-            Seen::Facts(railway) => {
-                execute(
-                    &looked.plan,
-                    railway,
-                    self.provider,
-                    self.secrets,
-                    memory,
-                    self.clock,
-                    interrupt,
-                )
-                .await
-            }
-            Seen::Unseen(_) | Seen::Unasked => Vec::new(),
-        }
+        execute(
+            &looked.plan,
+            &looked.world,
+            self.provider,
+            self.secrets,
+            memory,
+            self.clock,
+            interrupt,
+        )
+        .await
     }
 }
 
@@ -198,7 +188,7 @@ fn denied(outcome: &Outcome) -> Option<Failure> {
 /// Whether time alone may change something. A restart that is planned for later is no reason to stay; one that is due and settles is.
 fn waits(plan: &Plan) -> bool {
     use crate::kinds::step::Ask;
-    let is_for_later = |step: &Step| step.field == "restartedAfter" && !step.effect.deploys();
+    let is_for_later = |step: &Step| step.field == "restartedAfter" && !step.deploys();
     plan.steps
         .iter()
         .any(|step| matches!(step.ask, Ask::Wait { .. }) && !is_for_later(step))

@@ -43,10 +43,10 @@ async fn applied(arguments: &Arguments, config: &Config, screen: &Screen) -> Res
     let clock = Clock::wall();
     let (desired, saved) = wanted(&arguments.what, &clock, screen)?;
     let secrets = session::secrets(&desired, config);
-    let client = session::client(config, &clock, screen)?.hiding(&secrets);
+    let outside = session::outside(config, &clock, &secrets, screen)?;
     let pass = Pass {
         desired: &desired,
-        provider: &client,
+        provider: &outside,
         secrets: &secrets,
         clock: &clock,
     };
@@ -68,8 +68,8 @@ async fn applied(arguments: &Arguments, config: &Config, screen: &Screen) -> Res
     };
     let end = until_in_step(&pass, arguments.timeout, &mut watcher, &interrupt).await;
     tracing::info!(
-        requests = client.requests(),
-        bytes = client.bytes(),
+        requests = outside.railway.requests(),
+        bytes = outside.railway.bytes(),
         writes = watcher.written,
         "applied"
     );

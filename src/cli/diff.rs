@@ -74,10 +74,10 @@ async fn planned(arguments: &Arguments, config: &Config, screen: &Screen) -> Res
     } else {
         session::secrets(&desired, config)
     };
-    let client = session::client(config, &clock, screen)?.hiding(&secrets);
+    let outside = session::outside(config, &clock, &secrets, screen)?;
     let pass = Pass {
         desired: &desired,
-        provider: &client,
+        provider: &outside,
         secrets: &secrets,
         clock: &clock,
     };
@@ -94,8 +94,8 @@ async fn planned(arguments: &Arguments, config: &Config, screen: &Screen) -> Res
         save(out, &saved::saved(&plan, &files, clock.now()), screen)?;
     }
     tracing::info!(
-        requests = client.requests(),
-        bytes = client.bytes(),
+        requests = outside.railway.requests(),
+        bytes = outside.railway.bytes(),
         steps = plan.steps.len(),
         "looked"
     );
@@ -108,11 +108,7 @@ async fn planned(arguments: &Arguments, config: &Config, screen: &Screen) -> Res
 }
 
 fn not_compared(desired: &Desired, secrets: &Secrets) -> Option<String> {
-    let refers = desired
-        .services()
-        .values()
-        .flat_map(|service| service.spec.variables.values())
-        .any(|variable| matches!(variable, crate::kinds::service::Variable::From(_)));
+    let refers = desired.secrets().next().is_some();
     let unasked = !secrets
         .values()
         .any(|secret| matches!(secret, Seen::Facts(_) | Seen::Unseen(_)));

@@ -8,8 +8,8 @@ use crate::config::{Config, RAILWAY_API_URL};
 use crate::manifest::Desired;
 use crate::plan::gate::Memory;
 use crate::plan::text;
-use crate::providers::Secrets;
 use crate::providers::railway::Client;
+use crate::providers::{Outside, Secrets};
 use crate::reconcile::Pass;
 use crate::world::{Failure, Seen};
 use std::fmt::Write as _;
@@ -49,13 +49,13 @@ pub(super) async fn doctor(arguments: &Arguments, config: &Config, screen: &Scre
         .as_ref()
         .map(|desired| session::secrets(desired, config))
         .unwrap_or_default();
-    let client = way(config, &clock, screen, &mut checks).map(|client| client.hiding(&secrets));
-    if let Some(client) = &client {
-        token(client, &mut checks).await;
-        skew(client, &mut checks);
+    let outside = way(config, &clock, &secrets, screen, &mut checks);
+    if let Some(outside) = &outside {
+        token(&outside.railway, &mut checks).await;
+        skew(&outside.railway, &mut checks);
     }
-    if let (Some(desired), Some(client)) = (&desired, &client) {
-        environment(desired, client, &secrets, &clock, &mut checks).await;
+    if let (Some(desired), Some(outside)) = (&desired, &outside) {
+        environment(desired, outside, &secrets, &clock, &mut checks).await;
     }
     screen.result(&report(&checks));
     match checks.iter().map(|check| check.grade).max() {
@@ -107,7 +107,13 @@ fn manifests(
     }
 }
 
-fn way(config: &Config, clock: &Clock, screen: &Screen, checks: &mut Vec<Check>) -> Option<Client> {
+fn way(
+    config: &Config,
+    clock: &Clock,
+    secrets: &Secrets,
+    screen: &Screen,
+    checks: &mut Vec<Check>,
+) -> Option<Outside> {
     let Some(token) = config.railway_token() else {
         push(
             checks,
@@ -139,8 +145,8 @@ fn way(config: &Config, clock: &Clock, screen: &Screen, checks: &mut Vec<Check>)
         format!("a {} is set", token.words()),
         "",
     );
-    match session::client(config, clock, screen) {
-        Ok(client) => Some(client),
+    match session::outside(config, clock, secrets, screen) {
+        Ok(outside) => Some(outside),
         Err(_) => {
             push(
                 checks,
@@ -197,7 +203,7 @@ fn skew(client: &Client, checks: &mut Vec<Check>) {
 
 async fn environment(
     desired: &Desired,
-    client: &Client,
+    outside: &Outside,
     secrets: &Secrets,
     clock: &Clock,
     checks: &mut Vec<Check>,
@@ -213,10 +219,10 @@ async fn environment(
             "set it where the controller and `apply` run",
         );
     }
-    let before = client.requests();
+    let before = outside.railway.requests();
     match (Pass {
         desired,
-        provider: client,
+        provider: outside,
         secrets,
         clock,
     })
@@ -234,7 +240,7 @@ async fn environment(
                 Grade::Good,
                 format!(
                     "environment seen: {services} services, {} requests",
-                    client.requests() - before
+                    outside.railway.requests() - before
                 ),
                 "",
             );

@@ -5,12 +5,13 @@ use super::screen::Screen;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::files::read_directory;
-use crate::kinds::service::Variable;
 use crate::manifest::{Desired, load, render};
 use crate::problem::Problem;
-use crate::providers::Secrets;
+use crate::providers::address::Allowed;
 use crate::providers::http::{LONGEST, Tcp};
+use crate::providers::pages::Pages;
 use crate::providers::railway::Client;
+use crate::providers::{Outside, Secrets};
 use crate::source::Files;
 use crate::world::Failure;
 use std::path::Path;
@@ -60,19 +61,38 @@ pub(super) fn client(config: &Config, clock: &Clock, screen: &Screen) -> Result<
         .map_err(|failure| trouble(&failure, screen))
 }
 
+/// The outside as a pass needs it: Railway, and the web as customers see it.
+pub(super) fn outside(
+    config: &Config,
+    clock: &Clock,
+    secrets: &Secrets,
+    screen: &Screen,
+) -> Result<Outside, Exit> {
+    let railway = client(config, clock, screen)?.hiding(secrets);
+    let pages = pages(config).map_err(|words| {
+        screen.complain(&words);
+        Exit::Trouble
+    })?;
+    Ok(Outside { railway, pages })
+}
+
+fn pages(config: &Config) -> Result<Pages, String> {
+    let allowed = Allowed::of(config.pages_allowed());
+    let through = config.pages_url().map(str::parse::<http::Uri>).transpose();
+    let through = through.map_err(|_| "RECONCILER_PAGES_URL is not an address".to_owned())?;
+    // Who sends everything to one place of their own has allowed it.
+    let tcp = match &through {
+        Some(_) => Tcp::new(),
+        None => Tcp::for_pages(allowed.clone()),
+    };
+    let tcp = tcp.map_err(|failure| failure.to_string())?;
+    Ok(Pages::new(Arc::new(tcp), allowed, through))
+}
+
 /// The secrets that the manifests refer to, with what their owner may reach.
 pub(super) fn secrets(desired: &Desired, config: &Config) -> Secrets {
-    let names = desired
-        .services()
-        .values()
-        .flat_map(|service| service.spec.variables.values())
-        .filter_map(|variable| match variable {
-            Variable::From(from) => Some(from.from.secret.as_str()),
-            Variable::Text(_) | Variable::Number(_) | Variable::Flag(_) | Variable::Absent(_) => {
-                None
-            }
-        });
-    config.secrets(desired.environment().spec.secrets.prefix.as_deref(), names)
+    let prefix = desired.environment().spec.secrets.prefix.as_deref();
+    config.secrets(prefix, desired.secrets())
 }
 
 /// Prints a failure and gives its exit code.

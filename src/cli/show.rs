@@ -4,7 +4,6 @@ use super::Exit;
 use super::screen::{Screen, harmless_json, json_text};
 use super::session;
 use crate::clock::Clock;
-use crate::manifest::Desired;
 use crate::source::{Node, Value};
 use clap::ValueEnum;
 use std::fmt::Write as _;
@@ -36,7 +35,7 @@ pub(super) fn show(arguments: &Arguments, screen: &Screen) -> Exit {
         Ok((_, desired)) => desired,
         Err(exit) => return exit,
     };
-    let documents = documents(&desired);
+    let documents: Vec<(String, Arc<Node>)> = desired.all().collect();
     let wanted: Vec<&(String, Arc<Node>)> = match &arguments.document {
         None => documents.iter().collect(),
         Some(word) => documents
@@ -79,30 +78,6 @@ pub(super) fn show(arguments: &Arguments, screen: &Screen) -> Exit {
                 .collect::<Vec<_>>(),
         ),
     })
-}
-
-fn documents(desired: &Desired) -> Vec<(String, Arc<Node>)> {
-    let environment = desired.environment();
-    let first = (
-        format!("Environment/{}", environment.name),
-        environment.document.clone(),
-    );
-    let releases = desired.releases().values().map(|release| {
-        (
-            format!("Release/{}", release.name),
-            release.document.clone(),
-        )
-    });
-    let services = desired.services().values().map(|service| {
-        (
-            format!("Service/{}", service.name),
-            service.document.clone(),
-        )
-    });
-    std::iter::once(first)
-        .chain(releases)
-        .chain(services)
-        .collect()
 }
 
 fn listed(documents: &[(String, Arc<Node>)]) -> String {

@@ -67,10 +67,7 @@ fn in_words(directory: &std::path::Path, clock: &Clock, screen: &Screen) -> Exit
         Ok((files, desired)) => screen.result(&format!(
             "{}: valid ({} in {} for {} / {})\n",
             desired.environment().name,
-            counted(
-                desired.services().len() + desired.releases().len() + 1,
-                "document"
-            ),
+            counted(desired.all().count(), "document"),
             counted(files.texts.len(), "file"),
             desired.environment().spec.railway.project,
             desired.environment().spec.railway.environment,

@@ -1,7 +1,16 @@
 //! `kind: Environment`: which Railway environment a directory of manifests describes, and what it may reach.
 
+use super::difference::{Difference, Then};
+use super::step::{Address, Ask, Asked, Effect, Step};
+use super::variable::{self, Variable, VariableName, refers_to_shared};
+use super::written::Duration;
+use super::{Declared, Documents, Kind};
+use crate::world::railway::{self, Change, Owner, Question, Railway as SeenRailway};
+use crate::world::{Action, Seen, World};
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 /// Which Railway environment this directory describes. Every directory of an environment holds exactly one.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -15,6 +24,214 @@ pub struct Spec {
     /// Which secrets `{ from: { secret: NAME } }` can reach.
     #[serde(default)]
     pub secrets: Secrets,
+    /// Variables that all services share: `${{shared.NAME}}` in a service's own. Those that are not named here stay as they are.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<VariableName, Variable>")]
+    pub variables: BTreeMap<String, Variable>,
+    /// What happens to what git declared before and does not declare now.
+    #[serde(default)]
+    pub removed: Removed,
+    /// How long consent holds.
+    #[serde(default)]
+    pub approvals: Approvals,
+}
+
+/// What happens to what git declared before and does not declare now; it needs to be known what that was, as with `diff --base`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
+pub struct Removed {
+    /// Variables and regions of a service that is still declared.
+    #[serde(default)]
+    pub variables: RemovedEntry,
+    /// Services whose document is gone.
+    #[serde(default)]
+    pub services: RemovedService,
+}
+
+/// What happens to an entry that is not declared any more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum RemovedEntry {
+    /// It is taken away, if it was made by us.
+    #[default]
+    Delete,
+    /// It stays, and the plan says so.
+    Keep,
+}
+
+/// What happens to a service that is not declared any more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum RemovedService {
+    /// It stays until an approval allows its deletion.
+    Hold,
+    /// It stays, and the plan says so.
+    #[default]
+    Keep,
+}
+
+/// How long consent holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
+pub struct Approvals {
+    /// How far ahead the `until` of an Approval may lie at most.
+    #[serde(default = "six_hours")]
+    pub expire: Duration,
+}
+
+fn six_hours() -> Duration {
+    Duration(std::time::Duration::from_secs(6 * 3600))
+}
+
+impl Default for Approvals {
+    fn default() -> Approvals {
+        Approvals {
+            expire: six_hours(),
+        }
+    }
+}
+
+impl Kind for Spec {
+    const NAME: &'static str = "Environment";
+    const IS_SHARED: bool = false;
+    const EXAMPLE: &'static str = "apiVersion: reconciler/v1alpha1
+kind: Environment
+metadata: { name: production }
+spec:
+  base: ../base
+  railway: { project: shop, environment: production }
+  secrets: { prefix: PRODUCTION_ }
+  variables: { COMPANY: Shop, SMTP_PASSWORD: { from: { secret: SMTP_PASSWORD } } }
+  removed: { variables: delete, services: hold }
+  approvals: { expire: 6h }
+";
+
+    fn all(documents: &Documents) -> &BTreeMap<String, Declared<Spec>> {
+        &documents.environments
+    }
+
+    fn all_mut(documents: &mut Documents) -> &mut BTreeMap<String, Declared<Spec>> {
+        &mut documents.environments
+    }
+}
+
+impl Spec {
+    /// The names of all secrets that it refers to.
+    pub fn secret_names(&self) -> impl Iterator<Item = &str> {
+        variable::secrets(self.variables.values())
+    }
+}
+
+/// The steps that bring the shared variables in step.
+pub fn steps(declared: &Declared<Spec>, world: &World, now: Timestamp) -> Asked {
+    let mut asked = Asked::default();
+    let Some(railway) = world.railway.facts() else {
+        return asked;
+    };
+    let rotates = variable::rotates(declared.spec.variables.values());
+    if rotates && railway.history == Seen::Unasked {
+        asked.questions.insert(Question::History.into());
+    }
+    let stored = match &railway.shared {
+        Seen::Facts(stored) => stored,
+        Seen::Unseen(reason) if !declared.spec.variables.is_empty() => {
+            let ask = Ask::Unseen(reason.clone());
+            asked.steps.push(step(declared, "variables", "set", ask));
+            return asked;
+        }
+        Seen::Unseen(_) | Seen::Unasked => return asked,
+    };
+    for (name, variable) in &declared.spec.variables {
+        let place = variable::Place {
+            name,
+            owner: "",
+            origin: declared.origin(&["variables", name]),
+            history: &railway.history,
+            world,
+            now,
+        };
+        if let Some(difference) = variable::difference(variable, stored.get(name), &place) {
+            asked
+                .steps
+                .push(of_difference(declared, difference, railway));
+        }
+    }
+    asked
+}
+
+fn step(declared: &Declared<Spec>, field: &str, verb: &'static str, ask: Ask) -> Step {
+    Step {
+        of: Address {
+            kind: Spec::NAME,
+            name: declared.name.clone(),
+        },
+        field: field.to_owned(),
+        verb,
+        from: None,
+        to: None,
+        why: format!("Environment/{}", declared.name),
+        origin: Some(declared.origin(&[field]).clone()),
+        effect: Effect::Nothing,
+        undo: "revert",
+        deploys: Vec::new(),
+        loses: None,
+        closes: false,
+        ask,
+    }
+}
+
+/// Whether Railway redeploys the services that refer to a shared variable is open (facts/railway.md 3.2); they are to be, by one way or another.
+fn of_difference(declared: &Declared<Spec>, difference: Difference, railway: &SeenRailway) -> Step {
+    let deploys = match &difference.then {
+        Then::Set(_) => users(&difference.field, railway),
+        Then::Hold { .. } | Then::Unseen(_) | Then::Told(_) => Vec::new(),
+    };
+    let ask = match difference.then {
+        Then::Set(set) => Ask::Make(Action::Railway(railway::Action::Change(Change {
+            of: Owner::Shared,
+            set,
+        }))),
+        Then::Hold { by, way_out, cause } => Ask::Hold { by, way_out, cause },
+        Then::Unseen(reason) => Ask::Unseen(reason),
+        Then::Told(words) => Ask::Told(words),
+    };
+    let plain = step(declared, &difference.field, difference.verb, ask);
+    Step {
+        from: difference.from,
+        to: difference.to,
+        why: difference.why,
+        origin: Some(difference.origin),
+        effect: if deploys.is_empty() {
+            Effect::Nothing
+        } else {
+            Effect::Redeploy
+        },
+        deploys,
+        ..plain
+    }
+}
+
+/// The services whose variables refer to a shared one.
+fn users(name: &str, railway: &SeenRailway) -> Vec<String> {
+    let refers = |service: &Seen<railway::Service>| {
+        let variables = service
+            .facts()
+            .and_then(|service| service.variables.facts());
+        variables.is_some_and(|variables| {
+            variables
+                .values()
+                .filter_map(|variable| variable.value.as_ref())
+                .any(|value| refers_to_shared(value.reveal(), name))
+        })
+    };
+    railway
+        .services
+        .iter()
+        .filter(|(_, service)| refers(service))
+        .map(|(name, _)| name.clone())
+        .collect()
 }
 
 /// A directory of shared documents.

@@ -1,7 +1,9 @@
 //! `kind: Release`: the one file that a release changes; services name it and move together.
 
+use super::{Declared, Documents, Kind};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 /// What runs: the one document that a release changes. Services that say `release: NAME` move together.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -17,4 +19,24 @@ pub struct Spec {
     /// A commit, for services that Railway builds from a repository.
     #[schemars(regex(pattern = "^[0-9a-f]{40}$"))]
     pub commit: Option<String>,
+}
+
+impl Kind for Spec {
+    const NAME: &'static str = "Release";
+    const IS_SHARED: bool = true;
+    const EXAMPLE: &'static str = "apiVersion: reconciler/v1alpha1
+kind: Release
+metadata: { name: app }
+spec:
+  image: ghcr.io/owner/app:1.4.2
+  commit: 4f2a91c0d3b5e7f9a1c3e5f7092b4d6f8a0c2e4d
+";
+
+    fn all(documents: &Documents) -> &BTreeMap<String, Declared<Spec>> {
+        &documents.releases
+    }
+
+    fn all_mut(documents: &mut Documents) -> &mut BTreeMap<String, Declared<Spec>> {
+        &mut documents.releases
+    }
 }

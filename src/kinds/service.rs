@@ -1,13 +1,21 @@
 //! `kind: Service`: what one Railway service should be.
 
-mod rollout;
+mod carried;
+mod content;
+mod fares;
+mod placement;
+mod release;
 mod settings;
 mod steps;
+mod way_back;
 
-pub use rollout::fresh_change;
-pub use steps::steps;
+pub use carried::fresh_change;
+pub use placement::stored_key as stored_region;
+pub use steps::{Around, steps};
 
-use crate::kinds::written::{Duration, Instant};
+use crate::kinds::variable::{self, Absent, Reference, Variable, VariableName};
+use crate::kinds::written::{Duration, Instant, Size};
+use crate::kinds::{Declared, Documents, Kind};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -28,10 +36,30 @@ pub struct Spec {
     /// The commit that it is built from, where it follows no Release.
     #[schemars(regex(pattern = "^[0-9a-f]{40}$"))]
     pub commit: Option<String>,
+    /// The command that starts it.
+    pub start: Option<Command>,
+    /// A command that runs once per deployment, before traffic. If it fails, the deployment before goes on serving.
+    pub before_deploy: Option<Command>,
     /// How many replicas: a number in one region, or a map of regions. Applied without a deployment.
     pub replicas: Option<Replicas>,
     /// The health check that Railway makes while it deploys. It must answer 200 without the database, too.
     pub ready: Option<Ready>,
+    /// What Railway does when a process ends.
+    pub restart_policy: Option<RestartPolicy>,
+    /// Runs on this schedule and ends, instead of running all the time: five fields in UTC, at least five minutes apart.
+    pub cron: Option<Cron>,
+    /// Whether it sleeps after ten minutes without traffic, until somebody calls.
+    pub sleep: Option<bool>,
+    /// How a deployment takes over from the one before it.
+    pub hand_over: Option<HandOver>,
+    /// What one replica may use at most.
+    pub limits: Option<Limits>,
+    /// The name and password for the private registry that its image comes from.
+    pub registry: Option<Registry>,
+    /// Whether a push to its branch deploys it. A service that is held to a commit says false.
+    pub push_to_deploy: Option<bool>,
+    /// Whether it is stopped: nothing runs, everything stays stored, and other changes wait until it starts.
+    pub stopped: Option<bool>,
     /// Has been restarted at or after this time. In the future: a planned restart. Not begun within an hour of it: never begun, and reported.
     pub restarted_after: Option<Instant>,
     /// Environment variables. Those that are not named here stay as they are.
@@ -40,10 +68,21 @@ pub struct Spec {
     pub variables: BTreeMap<String, Variable>,
 }
 
+/// A command.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(title = "a command, or `{ absent: true }`")]
+pub enum Command {
+    /// As in a shell.
+    Text(#[schemars(length(min = 1, max = 4096))] String),
+    /// None: the image's own, or nothing.
+    Absent(Absent),
+}
+
 /// How many replicas, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(untagged)]
-#[schemars(title = "a number, or a map of regions to numbers")]
+#[schemars(title = "a whole number, or a map of regions to whole numbers")]
 pub enum Replicas {
     /// So many, in the one region where the service is.
     Number(#[schemars(range(min = 1, max = 50))] u32),
@@ -57,10 +96,21 @@ pub enum Replicas {
 pub struct Count(#[schemars(range(min = 1, max = 50))] pub u32);
 
 /// The health check that Railway makes while it deploys.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(title = "`{ path, within }`, or `{ absent: true }`")]
+pub enum Ready {
+    /// A path that must answer.
+    Check(Check),
+    /// None: a started container is enough.
+    Absent(Absent),
+}
+
+/// A path that must answer 200 before a deployment takes over.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(deny_unknown_fields)]
-pub struct Ready {
+pub struct Check {
     /// The path that must answer 200.
     #[schemars(regex(pattern = "^/"))]
     pub path: String,
@@ -68,64 +118,158 @@ pub struct Ready {
     pub within: Option<Duration>,
 }
 
-/// The name of an environment variable.
-#[derive(JsonSchema)]
-#[schemars(transparent)]
-pub struct VariableName(
-    #[schemars(regex(pattern = "^[A-Za-z_][A-Za-z0-9_]*$"))]
-    #[expect(dead_code, reason = "only its schema is used")]
-    String,
-);
-
-/// What a variable should be.
+/// What Railway does when a process ends.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(untagged)]
-#[schemars(
-    title = "text, a whole number, true or false, `{ from: { secret: NAME } }` or `{ absent: true }`"
-)]
-pub enum Variable {
-    /// Text; a Railway reference such as `${{redis.REDIS_URL}}` is text, too.
-    Text(String),
-    /// A whole number. A decimal goes in quotes, so that `1.10` stays `1.10`.
-    Number(i64),
-    /// True or false.
-    Flag(bool),
-    /// The value of a secret.
-    From(FromSecret),
-    /// It must not exist.
+#[schemars(title = "`always`, `never`, `onFailure`, or `{ onFailure: TIMES }`")]
+pub enum RestartPolicy {
+    /// By a word.
+    Word(RestartWord),
+    /// After a failure, so many times.
+    Times(RestartTimes),
+}
+
+/// When a process is started again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum RestartWord {
+    /// Whenever it ends.
+    Always,
+    /// Never.
+    Never,
+    /// When it failed, ten times.
+    OnFailure,
+}
+
+/// How often a failed process is started again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
+pub struct RestartTimes {
+    /// How often it is started again before Railway gives it up.
+    #[schemars(range(min = 1, max = 100))]
+    pub on_failure: u32,
+}
+
+/// A schedule.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(title = "five fields such as `*/15 * * * *`, or `{ absent: true }`")]
+pub enum Cron {
+    /// Five fields in UTC.
+    Fields(#[schemars(regex(pattern = r"^[0-9A-Za-z*,/-]+( [0-9A-Za-z*,/-]+){4}$"))] String),
+    /// None: it runs all the time.
     Absent(Absent),
 }
 
-/// The value of a secret. The manifest names it, and nothing but the request to Railway ever holds it.
+/// How a deployment takes over from the one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
+pub struct HandOver {
+    /// How long both run.
+    pub overlap: Option<Duration>,
+    /// How long the old one may take to end after it was told to.
+    pub drain: Option<Duration>,
+}
+
+/// What one replica may use at most.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
+pub struct Limits {
+    /// Virtual processors, such as `2` or `0.5`.
+    #[schemars(range(min = 0.1, max = 64))]
+    pub cpu: Option<f64>,
+    /// Memory.
+    pub memory: Option<Size>,
+}
+
+/// The name and password for a private registry. Railway never shows them: they are written when none are stored, and with `rotatedAfter`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(deny_unknown_fields)]
-pub struct FromSecret {
-    /// Where the value comes from.
-    pub from: Reference,
-    /// Whether Railway shall never show it again. A sealed value cannot be compared: it is written when it is missing or not sealed, and with `rotatedAfter`.
-    #[serde(default)]
-    pub sealed: bool,
-    /// Has been written at or after this time: the way to rotate a sealed value. Follows the rules of `restartedAfter`.
+pub struct Registry {
+    /// The user name.
+    pub username: Username,
+    /// The password, or a token in its place.
+    pub password: Password,
+    /// Have been written at or after this time: the way to rotate them. Follows the rules of `restartedAfter`.
     pub rotated_after: Option<Instant>,
 }
 
-/// Where a value comes from.
+/// The user name for a registry.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(deny_unknown_fields)]
-pub struct Reference {
-    /// The secret's name, without the environment's `secrets.prefix`.
-    #[schemars(regex(pattern = "^[A-Z][A-Z0-9_]*$"))]
-    pub secret: String,
+#[serde(untagged)]
+#[schemars(title = "text, or `{ from: { secret: NAME } }`")]
+pub enum Username {
+    /// As it is.
+    Text(#[schemars(length(min = 1, max = 256))] String),
+    /// The value of a secret.
+    From(Password),
 }
 
-/// It must not exist.
+/// The value of a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(deny_unknown_fields)]
-pub struct Absent {
-    /// Always `true`.
-    #[schemars(extend("const" = true))]
-    pub absent: bool,
+pub struct Password {
+    /// Where the value comes from.
+    pub from: Reference,
+}
+
+impl Spec {
+    /// The names of all secrets that it refers to.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        let of_registry = self.registry.iter().flat_map(Registry::secrets);
+        variable::secrets(self.variables.values()).chain(of_registry)
+    }
+}
+
+impl Registry {
+    /// The names of the secrets that it refers to.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        let username = match &self.username {
+            Username::Text(_) => None,
+            Username::From(from) => Some(from.from.secret.as_str()),
+        };
+        username
+            .into_iter()
+            .chain([self.password.from.secret.as_str()])
+    }
+}
+
+impl Kind for Spec {
+    const NAME: &'static str = "Service";
+    const IS_SHARED: bool = true;
+    const EXAMPLE: &'static str = "apiVersion: reconciler/v1alpha1
+kind: Service
+metadata: { name: web }
+spec:
+  release: app                    # or its own `image:` or `commit:`
+  start: node dist/server.js      # or { absent: true }: the image's own
+  beforeDeploy: npx prisma migrate deploy
+  replicas: 3                     # or { us-west2: 2, europe-west4-drams3a: 1 }
+  ready: { path: /api/live, within: 2m }
+  restartPolicy: { onFailure: 5 } # or always, never
+  sleep: false
+  handOver: { overlap: 10s, drain: 30s }
+  limits: { cpu: 2, memory: 2GiB }
+  registry: { username: deploy, password: { from: { secret: REGISTRY_TOKEN } } }
+  pushToDeploy: false
+  stopped: false
+  restartedAfter: 2026-11-23T03:05:00Z
+  variables:
+    LOG_LEVEL: info
+    STRIPE_KEY: { from: { secret: STRIPE_KEY }, sealed: true }
+    OLD_FLAG: { absent: true }
+";
+
+    fn all(documents: &Documents) -> &BTreeMap<String, Declared<Spec>> {
+        &documents.services
+    }
+
+    fn all_mut(documents: &mut Documents) -> &mut BTreeMap<String, Declared<Spec>> {
+        &mut documents.services
+    }
 }

@@ -68,6 +68,21 @@ pub fn live(name: &str, value: &str) -> String {
     HIDDEN.to_owned()
 }
 
+/// A command, as it may be printed: words that look like a secret are hidden.
+pub fn command(text: &str) -> String {
+    let is_secret = |word: &str| {
+        looks_secret(word)
+            || word
+                .split_once('=')
+                .is_some_and(|(name, _)| names_a_secret(name))
+    };
+    let words: Vec<&str> = text
+        .split_whitespace()
+        .map(|word| if is_secret(word) { HIDDEN } else { word })
+        .collect();
+    one_line(&words.join(" "))
+}
+
 fn names_a_secret(name: &str) -> bool {
     let name = name.to_uppercase();
     SECRET_NAMES.iter().any(|part| name.contains(part))
@@ -116,6 +131,15 @@ fn looks_secret(value: &str) -> bool {
                 && word.chars().any(|sign| sign.is_ascii_alphabetic())
         });
     carries_password || in_query || is_token
+}
+
+/// The first of many words, and how many more there are.
+pub fn few(words: &[String], most: usize) -> String {
+    let shown: Vec<String> = words.iter().take(most).map(|word| one_line(word)).collect();
+    match words.len().saturating_sub(shown.len()) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
 }
 
 /// Control characters escaped and the length bounded: names and values come from outside.

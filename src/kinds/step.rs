@@ -1,8 +1,7 @@
 //! What a kind asks for: a step with its reason, its effect and its way back.
 
 use crate::source::Origin;
-use crate::world::Action;
-use crate::world::railway::Question;
+use crate::world::{Action, Question};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -60,8 +59,23 @@ pub struct Step {
     pub effect: Effect,
     /// How it is undone.
     pub undo: &'static str,
+    /// The services that get a new deployment by it.
+    pub deploys: Vec<String>,
+    /// What may be lost for good: then it needs consent (design rule 15).
+    pub loses: Option<Loss>,
+    /// Whether it closes something, and so never waits for what cannot be seen (design rule 3).
+    pub closes: bool,
     /// What is asked for.
     pub ask: Ask,
+}
+
+/// What may be lost for good by a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loss {
+    /// In words for people.
+    pub words: String,
+    /// The ids and declared bounds that make it so: consent is bound to them, and to nothing that changes by itself.
+    pub facts: String,
 }
 
 /// What is asked for.
@@ -105,6 +119,8 @@ pub enum Cause {
     Missing,
     /// Somebody else is at it, or must decide.
     Somebody,
+    /// It may lose something, and nobody has consented.
+    Consent,
 }
 
 /// What people and customers notice of a step.
@@ -119,6 +135,14 @@ pub enum Effect {
     Rebuild,
     /// A new deployment, the old one stopped first: the service has a volume.
     Downtime,
+    /// As [`Effect::Downtime`], and what the volume holds may be unreadable afterwards, or gone.
+    DataLoss,
+    /// Its volume moves to another region with the next deployment.
+    Migration,
+    /// It stops serving.
+    Stop,
+    /// It is gone, with everything that it holds.
+    Gone,
     /// A kept deployment is started again.
     Instant,
     /// Nothing that runs is touched.
@@ -133,16 +157,12 @@ impl Effect {
             Effect::Redeploy => "redeploys",
             Effect::Rebuild => "builds and redeploys",
             Effect::Downtime => "redeploys, short downtime (it has a volume)",
+            Effect::DataLoss => "redeploys, short downtime, and may lose data",
+            Effect::Migration => "its volume moves with the next deployment, with a downtime",
+            Effect::Stop => "it stops serving",
+            Effect::Gone => "it is gone, with everything that it holds",
             Effect::Instant => "instant rollback, nothing is built or pulled",
             Effect::Nothing => "nothing that runs is touched",
-        }
-    }
-
-    /// Whether a new deployment comes of it.
-    pub fn deploys(self) -> bool {
-        match self {
-            Effect::Redeploy | Effect::Rebuild | Effect::Downtime | Effect::Instant => true,
-            Effect::Hot | Effect::Nothing => false,
         }
     }
 }
@@ -154,6 +174,11 @@ impl Step {
             Ask::Make(action) => Some(action),
             Ask::Wait { .. } | Ask::Hold { .. } | Ask::Unseen(_) | Ask::Told(_) => None,
         }
+    }
+
+    /// Whether a new deployment comes of it.
+    pub fn deploys(&self) -> bool {
+        !self.deploys.is_empty()
     }
 
     /// What the step is for, the same from the first look to the last: a repeat of it is recognised by this.

@@ -1,4 +1,4 @@
-//! Durations and times as people write them in manifests.
+//! Durations, times and sizes as people write them in manifests.
 
 use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -14,6 +14,50 @@ pub struct Duration(pub std::time::Duration);
 /// A moment: RFC 3339 with a zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Instant(pub Timestamp);
+
+/// An amount of memory or storage: `512MiB`, `2GiB`, `500MB`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Size {
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// What the units of a size stand for, bytes.
+const UNITS: &[(&str, u64)] = &[
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("TiB", 1 << 40),
+    ("KB", 1_000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+    ("TB", 1_000_000_000_000),
+];
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Size, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        let bytes = UNITS.iter().find_map(|(unit, bytes)| {
+            let number: u64 = text.strip_suffix(unit)?.trim_end().parse().ok()?;
+            number.checked_mul(*bytes)
+        });
+        bytes
+            .map(|bytes| Size { bytes })
+            .ok_or_else(|| D::Error::custom("not a size such as `512MiB` or `2GiB`"))
+    }
+}
+
+impl fmt::Display for Size {
+    /// In the largest unit that divides it.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fits =
+            |(_, bytes): &&(&str, u64)| self.bytes >= *bytes && self.bytes.is_multiple_of(*bytes);
+        match UNITS.iter().filter(fits).max_by_key(|(_, bytes)| *bytes) {
+            Some((unit, bytes)) => write!(out, "{}{unit}", self.bytes / bytes),
+            None => write!(out, "{} bytes", self.bytes),
+        }
+    }
+}
 
 impl<'de> Deserialize<'de> for Duration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
@@ -55,6 +99,20 @@ impl JsonSchema for Duration {
             "type": "string",
             "title": "a duration such as `90s`, `2m`, `4h` or `30d`",
             "pattern": r"^[0-9]+ ?(s|m|h|d|w)( ?[0-9]+ ?(s|m|h|d|w))*$",
+        })
+    }
+}
+
+impl JsonSchema for Size {
+    fn schema_name() -> Cow<'static, str> {
+        "Size".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "title": "a size such as `512MiB` or `2GiB`",
+            "pattern": "^[0-9]{1,9} ?[KMGT]i?B$",
         })
     }
 }

@@ -1,13 +1,15 @@
 //! What only shows when all documents are seen together, or when somebody knows what a field means.
 
+mod maintenance;
+
 use super::Findings;
 use super::document::Document;
 use super::mask::quoted;
 use super::overlay::{self, Base};
-use super::typed::Draft;
-use crate::kinds::service::{Replicas, Spec, Variable};
+use crate::kinds::service::{Cron, Ready, Replicas, Spec};
+use crate::kinds::variable::Variable;
 use crate::kinds::written::Instant;
-use crate::kinds::{Declared, environment, release};
+use crate::kinds::{Declared, Documents, approval, environment, release};
 use crate::problem::{Problem, nearest};
 use crate::source::{Files, Place};
 use jiff::{SignedDuration, Timestamp};
@@ -121,26 +123,44 @@ pub fn base(files: &Files, base: &Base, directory: &str, found: &mut Findings) {
 }
 
 /// Everything about the meaning of well-formed documents.
-pub fn meaning(draft: &Draft, now: Timestamp, found: &mut Findings) {
-    same_name_in_another_case(&draft.releases, "Release", found);
-    same_name_in_another_case(&draft.services, "Service", found);
-    draft
-        .releases
+pub fn meaning(documents: &Documents, now: Timestamp, found: &mut Findings) {
+    let Documents {
+        environments,
+        releases,
+        services,
+        maintenances,
+        approvals,
+    } = documents;
+    same_name_in_another_case(releases, "Release", found);
+    same_name_in_another_case(services, "Service", found);
+    same_name_in_another_case(maintenances, "Maintenance", found);
+    releases
         .values()
         .for_each(|release| has_content(release, found));
-    let environment = draft.environments.values().next();
-    for service in draft.services.values() {
+    let environment = environments.values().next();
+    for service in services.values() {
         one_source(service, found);
-        known_release(service, draft, found);
+        known_release(service, documents, found);
         few_replicas(service, found);
-        near(
-            service,
-            &["restartedAfter"],
-            service.spec.restarted_after,
-            now,
-            found,
-        );
-        variables(service, environment, now, found);
+        schedule(service, found);
+        pushes(service, found);
+        let after = service.spec.restarted_after;
+        near(service, &["restartedAfter"], after, now, found);
+        let variables = &service.spec.variables;
+        self::variables(service, variables, environment, now, found);
+        two_owners(service, found);
+        registry(service, environment, now, found);
+    }
+    if let Some(environment) = environment {
+        let variables = &environment.spec.variables;
+        self::variables(environment, variables, Some(environment), now, found);
+    }
+    for maintenance in maintenances.values() {
+        maintenance::check(maintenance, documents, found);
+    }
+    maintenance::one_owner(maintenances, found);
+    for approval in approvals.values() {
+        approval_ends(approval, environment, now, found);
     }
 }
 
@@ -175,7 +195,7 @@ fn name_place<S>(declared: &Declared<S>) -> &Place {
     &declared.document.origin(&["metadata", "name"]).place
 }
 
-fn place<'a, S>(declared: &'a Declared<S>, path: &[&str]) -> &'a Place {
+pub(super) fn place<'a, S>(declared: &'a Declared<S>, path: &[&str]) -> &'a Place {
     &declared.origin(path).place
 }
 
@@ -224,7 +244,7 @@ fn one_source(service: &Declared<Spec>, found: &mut Findings) {
     }
 }
 
-fn known_release(service: &Declared<Spec>, draft: &Draft, found: &mut Findings) {
+fn known_release(service: &Declared<Spec>, documents: &Documents, found: &mut Findings) {
     let Some(release) = &service.spec.release else {
         return;
     };
@@ -233,7 +253,7 @@ fn known_release(service: &Declared<Spec>, draft: &Draft, found: &mut Findings) 
         .iter()
         .filter(|(kind, _)| *kind == "Release")
         .map(|(_, name)| name);
-    let names: Vec<&str> = draft
+    let names: Vec<&str> = documents
         .releases
         .keys()
         .chain(mentioned)
@@ -279,8 +299,8 @@ fn few_replicas(service: &Declared<Spec>, found: &mut Findings) {
 }
 
 /// A time far ahead waits silently, which nobody wants by mistake.
-fn near(
-    service: &Declared<Spec>,
+fn near<S>(
+    document: &Declared<S>,
     path: &[&str],
     time: Option<Instant>,
     now: Timestamp,
@@ -292,7 +312,7 @@ fn near(
     if time.duration_since(now) > SignedDuration::from_hours(24 * MAX_DAYS_AHEAD) {
         let field = path.last().copied().unwrap_or_default();
         let problem = Problem::at(
-            place(service, path),
+            place(document, path),
             "far-ahead",
             format!("`{field}`: more than {MAX_DAYS_AHEAD} days ahead"),
         );
@@ -300,17 +320,19 @@ fn near(
     }
 }
 
-fn variables(
-    service: &Declared<Spec>,
+fn variables<S>(
+    document: &Declared<S>,
+    variables: &BTreeMap<String, Variable>,
     environment: Option<&Declared<environment::Spec>>,
     now: Timestamp,
     found: &mut Findings,
 ) {
-    for (name, variable) in &service.spec.variables {
-        reserved(service, name, found);
+    for (name, variable) in variables {
+        let at = place(document, &["variables", name]);
+        reserved(at, name, found);
         if matches!(variable, Variable::Text(text) if text.is_empty()) {
             let problem = Problem::at(
-                place(service, &["variables", name]),
+                at,
                 "empty-value",
                 format!(
                     "{}: an empty value cannot be told from a masked one at Railway",
@@ -322,29 +344,142 @@ fn variables(
         let Variable::From(secret) = variable else {
             continue;
         };
-        near(
-            service,
-            &["variables", name, "rotatedAfter"],
-            secret.rotated_after,
-            now,
+        let path = ["variables", name, "rotatedAfter"];
+        near(document, &path, secret.rotated_after, now, found);
+        reachable(
+            place(document, &["variables", name, "from"]),
+            name,
+            environment,
             found,
         );
-        if let Some(environment) =
-            environment.filter(|environment| environment.spec.secrets.prefix.is_none())
-        {
-            found.add(
-                Problem::at(
-                    place(service, &["variables", name, "from"]),
-                    "no-secrets",
-                    format!(
-                        "{}: the environment lets no secret be reached",
-                        quoted(name)
-                    ),
-                )
-                .help("write `secrets: { prefix: … }` in the spec of the Environment")
-                .related(place(environment, &[]), "without `secrets.prefix`"),
-            );
-        }
+    }
+}
+
+/// Whether the environment lets secrets be reached at all.
+fn reachable(
+    at: &Place,
+    name: &str,
+    environment: Option<&Declared<environment::Spec>>,
+    found: &mut Findings,
+) {
+    if let Some(environment) =
+        environment.filter(|environment| environment.spec.secrets.prefix.is_none())
+    {
+        found.add(
+            Problem::at(
+                at,
+                "no-secrets",
+                format!(
+                    "{}: the environment lets no secret be reached",
+                    quoted(name)
+                ),
+            )
+            .help("write `secrets: { prefix: … }` in the spec of the Environment")
+            .related(place(environment, &[]), "without `secrets.prefix`"),
+        );
+    }
+}
+
+fn registry(
+    service: &Declared<Spec>,
+    environment: Option<&Declared<environment::Spec>>,
+    now: Timestamp,
+    found: &mut Findings,
+) {
+    let Some(registry) = &service.spec.registry else {
+        return;
+    };
+    let path = ["registry", "rotatedAfter"];
+    near(service, &path, registry.rotated_after, now, found);
+    let at = place(service, &["registry", "password"]);
+    reachable(at, "password", environment, found);
+}
+
+/// A service on a schedule ends by itself, so that some things mean nothing for it (facts/railway.md 8, "Cron").
+fn schedule(service: &Declared<Spec>, found: &mut Findings) {
+    let spec = &service.spec;
+    if !matches!(spec.cron, Some(Cron::Fields(_))) {
+        return;
+    }
+    let several = match &spec.replicas {
+        None | Some(Replicas::Number(1)) => false,
+        Some(Replicas::Number(_)) => true,
+        Some(Replicas::Regions(regions)) => regions.values().map(|count| count.0).sum::<u32>() > 1,
+    };
+    let clashes = [
+        (
+            several,
+            "replicas",
+            "a service on a schedule has exactly one replica",
+        ),
+        (
+            spec.sleep == Some(true),
+            "sleep",
+            "a service on a schedule does not sleep",
+        ),
+    ];
+    for (_, field, words) in clashes.iter().filter(|(clashes, ..)| *clashes) {
+        found.add(
+            Problem::at(
+                place(service, &[field]),
+                "clash",
+                format!("`{field}`: {words}"),
+            )
+            .help("take one of the two away")
+            .related(place(service, &["cron"]), "the schedule"),
+        );
+    }
+}
+
+fn pushes(service: &Declared<Spec>, found: &mut Findings) {
+    if service.spec.push_to_deploy == Some(true) && service.spec.commit.is_some() {
+        found.add(
+            Problem::at(
+                place(service, &["pushToDeploy"]),
+                "clash",
+                "`pushToDeploy`: every push would move it away from its `commit`",
+            )
+            .help("say `pushToDeploy: false`, or take `commit` away")
+            .related(place(service, &["commit"]), "the commit"),
+        );
+    }
+}
+
+fn approval_ends(
+    approval: &Declared<approval::Spec>,
+    environment: Option<&Declared<environment::Spec>>,
+    now: Timestamp,
+    found: &mut Findings,
+) {
+    let is_digest = approval.name.len() == 8
+        && approval
+            .name
+            .chars()
+            .all(|sign| sign.is_ascii_digit() || matches!(sign, 'a'..='f'));
+    if !is_digest {
+        found.add(
+            Problem::at(
+                name_place(approval),
+                "name",
+                "an Approval is named by the digest of the step that it allows",
+            )
+            .help("`reconciler diff` prints the document that a held step needs"),
+        );
+    }
+    let Some(environment) = environment else {
+        return;
+    };
+    let expire = environment.spec.approvals.expire;
+    let latest = now.saturating_add(expire.0).unwrap_or(Timestamp::MAX);
+    if approval.spec.until.0 > latest {
+        found.add(
+            Problem::at(
+                place(approval, &["until"]),
+                "far-ahead",
+                format!("`until`: an approval holds at most {expire}"),
+            )
+            .help("name an earlier time, or a longer `approvals.expire` in the Environment"),
+        );
     }
 }
 
@@ -353,38 +488,62 @@ const RAILWAY_SETTINGS: &[&str] = &[
     "RAILWAY_RUN_UID",
     "RAILWAY_DOCKERFILE_PATH",
     HEALTHCHECK_TIMEOUT,
-    "RAILWAY_DEPLOYMENT_OVERLAP_SECONDS",
-    "RAILWAY_DEPLOYMENT_DRAINING_SECONDS",
+    OVERLAP,
+    DRAINING,
     "RAILWAY_SHM_SIZE_BYTES",
 ];
 const HEALTHCHECK_TIMEOUT: &str = "RAILWAY_HEALTHCHECK_TIMEOUT_SEC";
+const OVERLAP: &str = "RAILWAY_DEPLOYMENT_OVERLAP_SECONDS";
+const DRAINING: &str = "RAILWAY_DEPLOYMENT_DRAINING_SECONDS";
 
-fn reserved(service: &Declared<Spec>, name: &str, found: &mut Findings) {
-    let at = place(service, &["variables", name]);
-    if name.starts_with("RAILWAY_") && !RAILWAY_SETTINGS.contains(&name) {
-        let problem = Problem::at(
-            at,
-            "reserved-variable",
-            format!("{}: Railway sets this variable itself", quoted(name)),
-        );
-        found.add(match nearest(name, RAILWAY_SETTINGS.iter().copied()) {
-            Some(meant) => problem.help(format!("did you mean `{meant}`?")),
-            None => problem.help(format!(
-                "of the names that begin with `RAILWAY_` only these can be set: {}",
-                RAILWAY_SETTINGS.join(", ")
-            )),
-        });
+fn reserved(at: &Place, name: &str, found: &mut Findings) {
+    if !name.starts_with("RAILWAY_") || RAILWAY_SETTINGS.contains(&name) {
+        return;
     }
-    let within = service.spec.ready.as_ref().and_then(|ready| ready.within);
-    if name == HEALTHCHECK_TIMEOUT && within.is_some() {
-        found.add(
-            Problem::at(
-                at,
-                "two-owners",
-                format!("`{HEALTHCHECK_TIMEOUT}` and `ready.within` say the same thing"),
-            )
-            .help("keep `ready.within`")
-            .related(place(service, &["ready", "within"]), "the other one"),
-        );
+    let problem = Problem::at(
+        at,
+        "reserved-variable",
+        format!("{}: Railway sets this variable itself", quoted(name)),
+    );
+    found.add(match nearest(name, RAILWAY_SETTINGS.iter().copied()) {
+        Some(meant) => problem.help(format!("did you mean `{meant}`?")),
+        None => problem.help(format!(
+            "of the names that begin with `RAILWAY_` only these can be set: {}",
+            RAILWAY_SETTINGS.join(", ")
+        )),
+    });
+}
+
+/// Some of Railway's own variables say the same as a setting (facts/railway.md 8, "Reference variables").
+fn two_owners(service: &Declared<Spec>, found: &mut Findings) {
+    let spec = &service.spec;
+    let has_time = matches!(&spec.ready, Some(Ready::Check(check)) if check.within.is_some());
+    let hand_over = spec.hand_over.as_ref();
+    let twins: [(&str, bool, [&str; 2]); 3] = [
+        (HEALTHCHECK_TIMEOUT, has_time, ["ready", "within"]),
+        (
+            OVERLAP,
+            hand_over.is_some_and(|hand_over| hand_over.overlap.is_some()),
+            ["handOver", "overlap"],
+        ),
+        (
+            DRAINING,
+            hand_over.is_some_and(|hand_over| hand_over.drain.is_some()),
+            ["handOver", "drain"],
+        ),
+    ];
+    for (name, is_set, path) in twins {
+        if is_set && spec.variables.contains_key(name) {
+            let setting = path.join(".");
+            found.add(
+                Problem::at(
+                    place(service, &["variables", name]),
+                    "two-owners",
+                    format!("`{name}` and `{setting}` say the same thing"),
+                )
+                .help(format!("keep `{setting}`"))
+                .related(place(service, &path), "the other one"),
+            );
+        }
     }
 }

@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 
 /// Kinds that the language will have; naming one is not a typing error.
 const LATER: &[&str] = &[
-    "Maintenance",
     "Database",
     "Redis",
     "Queue",
@@ -17,7 +16,6 @@ const LATER: &[&str] = &[
     "Restore",
     "Drill",
     "Incident",
-    "Approval",
 ];
 
 /// One document whose kind and name are known.
@@ -333,6 +331,7 @@ pub fn what(value: &Value) -> &'static str {
     match value {
         Value::Null => "nothing",
         Value::Bool(_) => "true or false",
+        Value::Number(number) if number.is_f64() => "a decimal number",
         Value::Number(_) => "a number",
         Value::Text(_) => "text",
         Value::List(_) => "a list",

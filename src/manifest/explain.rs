@@ -273,7 +273,8 @@ fn line(text: &mut String, name: &str, words: &str) {
 
 /// The part of a whole manifest that shows a field; a test reads every example with `load`.
 fn example(kind: &str, path: &str) -> String {
-    let whole = examples(kind);
+    let info = KINDS.iter().find(|info| info.name == kind);
+    let whole = info.map_or("", |info| info.example);
     let Some((_, below)) = path.split_once('.') else {
         return whole.to_owned();
     };
@@ -283,6 +284,7 @@ fn example(kind: &str, path: &str) -> String {
         ("Service", "commit") => {
             return "  commit: 4f2a91c0d3b5e7f9a1c3e5f7092b4d6f8a0c2e4d".to_owned();
         }
+        ("Service", "cron") => return "  cron: \"*/15 * * * *\"".to_owned(),
         _ => {}
     }
     let mut lines = whole
@@ -295,45 +297,4 @@ fn example(kind: &str, path: &str) -> String {
         .chain(rest)
         .collect::<Vec<_>>()
         .join("\n")
-}
-
-/// A manifest of a kind in which every field is shown that does not exclude another.
-fn examples(kind: &str) -> &'static str {
-    match kind {
-        "Environment" => {
-            "apiVersion: reconciler/v1alpha1
-kind: Environment
-metadata: { name: production }
-spec:
-  base: ../base
-  railway: { project: shop, environment: production }
-  secrets: { prefix: PRODUCTION_ }
-"
-        }
-        "Release" => {
-            "apiVersion: reconciler/v1alpha1
-kind: Release
-metadata: { name: app }
-spec:
-  image: ghcr.io/owner/app:1.4.2
-  commit: 4f2a91c0d3b5e7f9a1c3e5f7092b4d6f8a0c2e4d
-"
-        }
-        "Service" => {
-            "apiVersion: reconciler/v1alpha1
-kind: Service
-metadata: { name: web }
-spec:
-  release: app                    # or its own `image:` or `commit:`
-  replicas: 3                     # or { us-west2: 2, europe-west4-drams3a: 1 }
-  ready: { path: /api/live, within: 2m }
-  restartedAfter: 2026-11-23T03:05:00Z
-  variables:
-    LOG_LEVEL: info
-    STRIPE_KEY: { from: { secret: STRIPE_KEY }, sealed: true }
-    OLD_FLAG: { absent: true }
-"
-        }
-        _ => "",
-    }
 }

@@ -15,44 +15,80 @@ pub use explain::explain;
 pub use render::{Style, annotations, json, render};
 pub use schema::{all_schemas, schema_of};
 
-use crate::kinds::{Declared, environment, release, service};
+use crate::kinds::{Declared, Documents, KINDS, environment};
 use crate::problem::Problem;
-use crate::source::Files;
+use crate::source::{Files, Node};
 use document::Document;
 use jiff::Timestamp;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// What the manifests of one environment ask for. It can only come out of [`load`].
 #[derive(Debug, Clone)]
 pub struct Desired {
-    environment: Declared<environment::Spec>,
-    releases: BTreeMap<String, Declared<release::Spec>>,
-    services: BTreeMap<String, Declared<service::Spec>>,
+    documents: Documents,
+    before: Option<Documents>,
 }
 
 impl Desired {
     /// The environment that the manifests describe.
     pub fn environment(&self) -> &Declared<environment::Spec> {
-        &self.environment
+        let environment = self.documents.environments.values().next();
+        environment.expect("`load` lets no manifests through without an Environment")
     }
 
-    /// The releases by name.
-    pub fn releases(&self) -> &BTreeMap<String, Declared<release::Spec>> {
-        &self.releases
+    fn environment_mut(&mut self) -> &mut Declared<environment::Spec> {
+        let environment = self.documents.environments.values_mut().next();
+        environment.expect("`load` lets no manifests through without an Environment")
     }
 
-    /// The services by name.
-    pub fn services(&self) -> &BTreeMap<String, Declared<service::Spec>> {
-        &self.services
+    /// All documents.
+    pub fn documents(&self) -> &Documents {
+        &self.documents
+    }
+
+    /// The documents of before, where it is known what they were: what is declared there and not here is removed (design rule 4).
+    pub fn before(&self) -> Option<&Documents> {
+        self.before.as_ref()
+    }
+
+    /// Every document as `Kind/name`, by kind and name.
+    pub fn all(&self) -> impl Iterator<Item = (String, Arc<Node>)> {
+        KINDS.iter().flat_map(|info| {
+            let named = (info.list)(&self.documents).into_iter();
+            named.map(|(name, document)| (format!("{}/{name}", info.name), document))
+        })
+    }
+
+    /// The names of all secrets that the manifests refer to.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        let services = self.documents.services.values();
+        let of_services = services.flat_map(|service| service.spec.secrets());
+        self.environment().spec.secret_names().chain(of_services)
+    }
+
+    /// The same with what was declared before.
+    #[must_use]
+    pub fn after(mut self, before: &Desired) -> Desired {
+        self.before = Some(before.documents.clone());
+        self
     }
 
     /// The same documents with everything that says where and with which secrets taken from another environment:
-    /// a stranger's pull request must not choose them (design rule 20).
+    /// a stranger's pull request must not choose them, nor the addresses that are asked (design rule 20).
     #[must_use]
     pub fn in_place_of(mut self, trusted: &Desired) -> Desired {
-        self.environment.name.clone_from(&trusted.environment.name);
-        self.environment.spec.railway = trusted.environment.spec.railway.clone();
-        self.environment.spec.secrets = trusted.environment.spec.secrets.clone();
+        let (own, other) = (self.environment_mut(), trusted.environment());
+        own.name.clone_from(&other.name);
+        own.spec.railway = other.spec.railway.clone();
+        own.spec.secrets = other.spec.secrets.clone();
+        for (name, maintenance) in &mut self.documents.maintenances {
+            let known = trusted.documents.maintenances.get(name);
+            let page = known.and_then(|known| known.spec.page.as_ref());
+            if let Some(own) = &mut maintenance.spec.page {
+                own.url = page.and_then(|page| page.url.clone());
+            }
+        }
         self
     }
 }
@@ -94,18 +130,11 @@ fn read(files: &Files, now: Timestamp, found: &mut Findings) -> Option<Desired> 
         .into_iter()
         .chain(elsewhere)
         .partition(|document| is_shared(&document.place.file));
-    let draft = typed::draft(overlay::lay(own, shared, &base, found), found);
-    check::meaning(&draft, now, found);
-    let typed::Draft {
-        environments,
-        releases,
-        services,
-    } = draft;
-    let environment = environments.into_values().next()?;
-    Some(Desired {
-        environment,
-        releases,
-        services,
+    let documents = typed::documents(overlay::lay(own, shared, &base, found), found);
+    check::meaning(&documents, now, found);
+    (!documents.environments.is_empty()).then_some(Desired {
+        documents,
+        before: None,
     })
 }
 

@@ -3,6 +3,7 @@
 use super::Findings;
 use super::document::Document;
 use super::mask::quoted;
+use crate::kinds::KINDS;
 use crate::problem::{Problem, nearest};
 use crate::source::{Node, Origin, Place, Value};
 use std::collections::BTreeMap;
@@ -130,32 +131,23 @@ fn unique(documents: Vec<Document>, found: &mut Findings) -> ByTitle {
 }
 
 fn only_shareable(shared: Vec<Document>, found: &mut Findings) -> Vec<Document> {
+    let is_shared = |kind: &str| KINDS.iter().any(|info| info.name == kind && info.is_shared);
     let (good, bad): (Vec<_>, Vec<_>) = shared
         .into_iter()
-        .partition(|document| document.kind != "Environment" && !document.from_base);
+        .partition(|document| is_shared(document.kind) && !document.from_base);
     for document in bad {
-        if document.kind == "Environment" {
-            let problem = Problem::at(
-                &document.place,
-                "environment-in-base",
-                "an Environment cannot be shared",
-            );
-            found
-                .add(problem.help("move it to the directory of the environment that it describes"));
+        let title = document.title();
+        found.mention(document.kind, document.name.clone());
+        let problem = if is_shared(document.kind) {
+            let words = format!("{title} is in the base and cannot be laid over it");
+            Problem::at(&document.place, "from", words)
+                .help("take `from: base` away, or move the document to an environment")
         } else {
-            found.mention(document.kind, document.name.clone());
-            let problem = Problem::at(
-                &document.place,
-                "from",
-                format!(
-                    "{} is in the base and cannot be laid over it",
-                    document.title()
-                ),
-            );
-            found.add(
-                problem.help("take `from: base` away, or move the document to an environment"),
-            );
-        }
+            let words = format!("{title} cannot be shared: it is about one environment");
+            Problem::at(&document.place, "not-shared", words)
+                .help("move it to the directory of the environment that it is about")
+        };
+        found.add(problem);
     }
     good
 }

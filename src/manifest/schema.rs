@@ -1,8 +1,8 @@
 //! The JSON Schema of each kind: what `load` holds a `spec` to, what editors are given and what `explain` reads.
 
 use super::document::NAME_PATTERN;
-use crate::kinds::written::{Duration, Instant};
-use crate::kinds::{API_VERSION, KINDS};
+use crate::kinds::written::{Duration, Instant, Size};
+use crate::kinds::{API_VERSION, KINDS, KindInfo};
 use jsonschema::{Draft, Validator};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -31,7 +31,7 @@ pub fn rules_of(kind: &str) -> Option<&'static Rules> {
 
 fn rules(raw: &Value) -> Rules {
     let mut schema = spec_schema(raw);
-    for (name, format) in [("Duration", DURATION), ("Time", TIME)] {
+    for (name, format) in [("Duration", DURATION), ("Time", TIME), ("Size", SIZE)] {
         if let Some(Value::Object(definition)) = schema.pointer_mut(&format!("/$defs/{name}")) {
             definition.insert("format".to_owned(), json!(format));
         }
@@ -41,6 +41,7 @@ fn rules(raw: &Value) -> Rules {
         .should_validate_formats(true)
         .with_format(DURATION, |text: &str| reads::<Duration>(text))
         .with_format(TIME, |text: &str| reads::<Instant>(text))
+        .with_format(SIZE, |text: &str| reads::<Size>(text))
         .build(&schema)
         .expect("the schemas come from our own types");
     Rules { schema, validator }
@@ -48,6 +49,7 @@ fn rules(raw: &Value) -> Rules {
 
 const DURATION: &str = "reconciler-duration";
 const TIME: &str = "reconciler-time";
+const SIZE: &str = "reconciler-size";
 
 /// A pattern cannot say that the 31st of February is no day.
 fn reads<'a, T: Deserialize<'a>>(text: &'a str) -> bool {
@@ -107,33 +109,32 @@ fn without_null(fields: &mut Map<String, Value>) {
 pub fn schema_of(kind: &str) -> Option<Value> {
     let info = KINDS.iter().find(|info| info.name == kind)?;
     Some(document_schema(
-        info.name,
+        info,
         &spec_schema(&(info.spec_schema)().to_value()),
     ))
 }
 
-fn document_schema(kind: &str, spec: &Value) -> Value {
+fn document_schema(info: &KindInfo, spec: &Value) -> Value {
     let mut definitions = Map::new();
     let whole = hoist(spec.clone(), "", &mut definitions);
     let description = whole.get("description").cloned().unwrap_or_default();
-    let is_shareable = kind != "Environment";
     let mut metadata = json!({ "name": {
         "type": "string", "pattern": NAME_PATTERN, "description": "The name: letters, digits, `.`, `_` and `-`.",
     } });
     let mut schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": kind,
+        "title": info.name,
         "description": description,
         "type": "object",
         "required": ["apiVersion", "kind", "metadata", "spec"],
         "additionalProperties": false,
         "properties": {
             "apiVersion": { "const": API_VERSION, "description": "The version of the language." },
-            "kind": { "const": kind, "description": "What sort of thing this document is about." },
+            "kind": { "const": info.name, "description": "What sort of thing this document is about." },
             "spec": whole,
         },
     });
-    if is_shareable {
+    if info.is_shared {
         metadata["from"] = json!({
             "const": "base", "description": "Lays this document over its namesake in the base, map key by key. `null` takes a field back to not managed.",
         });

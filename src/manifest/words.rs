@@ -53,6 +53,9 @@ impl Teller<'_> {
                 self.missing(&path, property.as_str().unwrap_or_default(), told);
             }
             Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
+                if let Some(words) = one_of(context) {
+                    return add(told, "value", &words);
+                }
                 match self.meant(error, context) {
                     Some(branch) => branch.iter().for_each(|inner| self.tell(inner, told)),
                     None => self.wrong_type(error, &path, told),
@@ -214,12 +217,7 @@ impl Teller<'_> {
     ) -> Option<&'e [ValidationError<'static>]> {
         let here = error.instance_path().as_str();
         let is_here = |inner: &&ValidationError<'static>| inner.instance_path().as_str() == here;
-        let fits = |branch: &&Vec<ValidationError<'static>>| {
-            !branch
-                .iter()
-                .filter(is_here)
-                .any(|inner| matches!(inner.kind(), Kind::Type { .. }))
-        };
+        let fits = |branch: &&Vec<ValidationError<'static>>| !is_of_other_type(branch, here);
         let misfit = |branch: &Vec<ValidationError<'static>>| -> usize {
             branch
                 .iter()
@@ -254,6 +252,33 @@ impl Teller<'_> {
             _ => 2,
         }
     }
+}
+
+/// Whether a branch, or each of its own branches, is for values of another type.
+fn is_of_other_type(branch: &[ValidationError<'static>], here: &str) -> bool {
+    branch
+        .iter()
+        .filter(|inner| inner.instance_path().as_str() == here)
+        .any(|inner| match inner.kind() {
+            Kind::Type { .. } => true,
+            Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
+                context.iter().all(|branch| is_of_other_type(branch, here))
+            }
+            _ => false,
+        })
+}
+
+/// Where every branch is a word of its own: all of them.
+fn one_of(branches: &[Vec<ValidationError<'static>>]) -> Option<String> {
+    let word = |branch: &Vec<ValidationError<'static>>| {
+        branch.iter().find_map(|inner| match inner.kind() {
+            Kind::Constant { expected_value } => Some(format!("`{}`", expected_value.as_str()?)),
+            _ => None,
+        })
+    };
+    let words: Option<Vec<String>> = branches.iter().map(word).collect();
+    let words = words.filter(|words| !words.is_empty())?;
+    Some(format!("expected one of {}", words.join(", ")))
 }
 
 fn steps(pointer: &str) -> Vec<String> {
@@ -293,6 +318,15 @@ fn words_of_type(name: &str) -> &str {
 fn words_of_pattern(pattern: &str) -> String {
     match pattern {
         "^[0-9a-f]{40}$" => "expected a full commit id of 40 hexadecimal digits".to_owned(),
+        r"^[0-9A-Za-z*,/-]+( [0-9A-Za-z*,/-]+){4}$" => {
+            "expected five fields in UTC such as `*/15 * * * *`: minute, hour, day, month, weekday"
+                .to_owned()
+        }
+        "^https?://[^@]+$" => "expected an address such as `https://example.com/`".to_owned(),
+        "^[A-Za-z_][A-Za-z0-9_]*$" => {
+            "expected the name of a variable: letters, digits and `_`; the first is not a digit"
+                .to_owned()
+        }
         "^/" => "expected a path that begins with `/`".to_owned(),
         "^[A-Z][A-Z0-9_]*_$" => "expected upper-case letters, digits and `_`, with `_` at the end, such as `PRODUCTION_`".to_owned(),
         "^[A-Z][A-Z0-9_]*$" => "expected the name of a secret in upper case, such as `STRIPE_KEY`".to_owned(),

@@ -6,7 +6,9 @@ use super::write::coalesce;
 use crate::kinds::service;
 use crate::kinds::shown::one_line;
 use crate::kinds::step::{Ask, Cause, Step};
-use crate::world::railway::{self, PatchState, Question, Railway, Status};
+use crate::world::railway::{
+    self, Change, Owner, PatchState, Question, Railway, Setting, Staged, Status, VariableValue,
+};
 use crate::world::{Action, Class, SETTLING, Seen, World};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -92,14 +94,14 @@ pub fn hold(mut plan: Plan, world: &World, memory: &Memory, now: Timestamp) -> P
         .filter_map(Step::action)
         .any(|action| action.class() == Class::Fresh);
     if is_fresh && (railway.staged == Seen::Unasked || railway.history == Seen::Unasked) {
-        plan.questions.insert(Question::History);
+        plan.questions.insert(Question::History.into());
     }
     for step in &mut plan.steps {
         if let Some(instead) = instead(step, railway, memory, now) {
             step.ask = instead;
         }
     }
-    plan.writes = coalesce(&plan.steps);
+    plan.writes = coalesce(&plan);
     for write in failed_before(&plan.writes, railway) {
         for position in &write.0.steps {
             plan.steps[*position].ask = held(
@@ -108,7 +110,7 @@ pub fn hold(mut plan: Plan, world: &World, memory: &Memory, now: Timestamp) -> P
             );
         }
     }
-    plan.writes = coalesce(&plan.steps);
+    plan.writes = coalesce(&plan);
     plan
 }
 
@@ -126,12 +128,21 @@ fn instead(step: &Step, railway: &Railway, memory: &Memory, now: Timestamp) -> O
         return None;
     };
     let Action::Railway(action) = action;
-    let patches = matches!(action, railway::Action::Change(_));
-    if patches && let Some(ask) = not_alone(railway) {
-        return Some(ask);
+    if let railway::Action::Change(change) = action
+        && let Some(ask) = not_alone(railway)
+    {
+        let past_patches = past_patches(change).filter(|_| step.closes);
+        // Whether anything is staged cannot be seen: closing does not wait for that.
+        let goes_on = step.closes && matches!(ask, Ask::Unseen(_));
+        match past_patches {
+            Some(action) => return Some(Ask::Make(Action::Railway(action))),
+            None if goes_on => {}
+            None => return Some(ask),
+        }
     }
     if action.class() == Class::Fresh
         && let Some(ask) = under_way(railway, now)
+        && !(step.closes && matches!(ask, Ask::Unseen(_)))
     {
         return Some(ask);
     }
@@ -142,9 +153,13 @@ fn instead(step: &Step, railway: &Railway, memory: &Memory, now: Timestamp) -> O
             "declare something else; a new run tries again",
         ));
     }
-    if step.effect.deploys()
-        && let Some(at) = awaited(&action.service().name, railway, memory)
-        && let Some(ask) = settling(at, now, "the deployment of what was sent shows")
+    let awaited = step
+        .deploys
+        .iter()
+        .filter_map(|service| awaited(service, railway, memory))
+        .max();
+    if let Some(ask) =
+        awaited.and_then(|at| settling(at, now, "the deployment of what was sent shows"))
     {
         return Some(ask);
     }
@@ -157,12 +172,33 @@ fn instead(step: &Step, railway: &Railway, memory: &Memory, now: Timestamp) -> O
         }
         return settling(sent.at, now, "what was sent shows");
     }
-    if action.class() == Class::Fresh
-        && let Some(at) = strange_activity(&action.service().name, railway, memory, now)
-    {
-        return settling(at, now, "a change that was just made shows whole");
+    let own = action.service().map(|service| &service.name);
+    let strange = step
+        .deploys
+        .iter()
+        .chain(own)
+        .filter_map(|service| strange_activity(service, railway, memory, now))
+        .max()
+        .filter(|_| action.class() == Class::Fresh);
+    strange.and_then(|at| settling(at, now, "a change that was just made shows whole"))
+}
+
+/// A variable can be set without a patch, so that nothing that somebody staged comes along.
+fn past_patches(change: &Change) -> Option<railway::Action> {
+    match (&change.of, &change.set) {
+        (
+            Owner::Service(service),
+            Setting::Variable {
+                name,
+                value: VariableValue::Text(value),
+            },
+        ) => Some(railway::Action::SetVariable {
+            service: service.clone(),
+            name: name.clone(),
+            value: value.clone(),
+        }),
+        _ => None,
     }
-    None
 }
 
 fn settling(since: Timestamp, now: Timestamp, until: &str) -> Option<Ask> {
@@ -177,13 +213,20 @@ fn settling(since: Timestamp, now: Timestamp, until: &str) -> Option<Ask> {
 /// What a person staged is never committed by us: whether Railway would take it along with a patch is open (facts/railway.md 9.1).
 fn not_alone(railway: &Railway) -> Option<Ask> {
     let by = match &railway.staged {
-        Seen::Facts(staged) if staged.is_empty() => return None,
+        Seen::Facts(staged) if staged.paths.is_empty() => return None,
+        Seen::Facts(Staged {
+            failed: Some(words),
+            ..
+        }) => format!(
+            "Railway staged a patch again that it could not apply, and a write might commit it: {}",
+            one_line(words)
+        ),
         Seen::Facts(staged) => format!(
             "{} staged by hand at Railway, and a write might commit them",
-            if staged.len() == 1 {
+            if staged.paths.len() == 1 {
                 "a change is".to_owned()
             } else {
-                format!("{} changes are", staged.len())
+                format!("{} changes are", staged.paths.len())
             }
         ),
         Seen::Unseen(reason) => {

@@ -1,19 +1,23 @@
 //! What has to be done, decided without touching anything: `plan(desired, world, now)` and what becomes of it.
 
+mod consent;
 pub mod gate;
 pub mod json;
 pub mod markdown;
+mod removal;
 pub mod saved;
 pub mod text;
 pub mod write;
 
-use crate::kinds::service;
-use crate::kinds::step::{Ask, Cause, Step};
+use crate::kinds::approval::Used;
+use crate::kinds::demand::Demand;
+use crate::kinds::step::{Ask, Asked, Cause, Step};
+use crate::kinds::{approval, environment, maintenance, service};
 use crate::manifest::Desired;
-use crate::world::railway::{Named, Question, Railway};
-use crate::world::{Seen, World};
+use crate::world::railway::{Named, Railway};
+use crate::world::{Question, Seen, World};
 use jiff::Timestamp;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use write::Write;
 
 /// All steps of one environment, with reasons, and the writes that carry them out.
@@ -29,6 +33,10 @@ pub struct Plan {
     pub notes: Vec<String>,
     /// What another look could tell that changes the steps.
     pub questions: BTreeSet<Question>,
+    /// The documents that would consent to the steps that are held for it, by the step's position.
+    pub approvals: BTreeMap<usize, approval::Wanted>,
+    /// The approvals that steps to make use, by the step's position.
+    pub used: BTreeMap<usize, Used>,
     /// The steps to make, as few writes as can be.
     pub writes: Vec<Write>,
 }
@@ -46,15 +54,42 @@ pub fn plan(desired: &Desired, world: &World, now: Timestamp) -> Plan {
         steps: Vec::new(),
         notes: Vec::new(),
         questions: BTreeSet::new(),
+        approvals: BTreeMap::new(),
+        used: BTreeMap::new(),
         writes: Vec::new(),
     };
-    for service in desired.services().values() {
-        let asked = service::steps(service, desired.releases(), world, now);
-        plan.steps.extend(asked.steps);
-        plan.questions.extend(asked.questions);
+    let documents = desired.documents();
+    let mut demands: BTreeMap<String, Vec<Demand>> = BTreeMap::new();
+    for maintenance in documents.maintenances.values() {
+        for (service, demand) in maintenance::demands(maintenance) {
+            demands.entry(service).or_default().push(demand);
+        }
     }
+    let asked = [environment::steps(desired.environment(), world, now)]
+        .into_iter()
+        .chain(documents.services.values().map(|service| {
+            let around = service::Around {
+                releases: &documents.releases,
+                demands: demands.get(&service.name).map_or(&[], Vec::as_slice),
+                world,
+                now,
+            };
+            service::steps(service, around)
+        }))
+        .chain([removal::steps(desired, world)])
+        .chain(
+            documents
+                .maintenances
+                .values()
+                .map(|maintenance| maintenance::steps(maintenance, world, now)),
+        );
+    for Asked { steps, questions } in asked {
+        plan.steps.extend(steps);
+        plan.questions.extend(questions);
+    }
+    consent::ask(&mut plan, &documents.approvals, world, now);
     plan.notes = notes(world);
-    plan.writes = write::coalesce(&plan.steps);
+    plan.writes = write::coalesce(&plan);
     plan
 }
 
@@ -63,8 +98,9 @@ fn notes(world: &World) -> Vec<String> {
         return Vec::new();
     };
     match &railway.staged {
-        Seen::Facts(staged) if !staged.is_empty() => {
+        Seen::Facts(staged) if !staged.paths.is_empty() && staged.failed.is_none() => {
             let paths: Vec<String> = staged
+                .paths
                 .iter()
                 .take(5)
                 .map(|path| crate::kinds::shown::one_line(&by_name(path, railway)))
@@ -145,7 +181,7 @@ fn standing(step: &Step) -> Standing {
             ..
         } => Standing::Unhealthy,
         Ask::Hold {
-            cause: Cause::Refused | Cause::Missing | Cause::Somebody,
+            cause: Cause::Refused | Cause::Missing | Cause::Somebody | Cause::Consent,
             ..
         } => Standing::Held,
         Ask::Unseen(_) => Standing::Unseen,

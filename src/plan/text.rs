@@ -223,8 +223,8 @@ pub fn deployed(plan: &Plan) -> Vec<String> {
     let mut services: Vec<String> = plan
         .steps
         .iter()
-        .filter(|step| matches!(step.ask, Ask::Make(_)) && step.effect.deploys())
-        .map(|step| step.of.name.clone())
+        .filter(|step| matches!(step.ask, Ask::Make(_)))
+        .flat_map(|step| step.deploys.iter().cloned())
         .collect();
     services.sort();
     services.dedup();

@@ -1,8 +1,10 @@
 //! The writes that carry a plan out: all configuration of an environment in one patch, everything else on its own.
 
-use crate::kinds::step::Step;
+use super::Plan;
+use super::removal::AUTHOR;
+use crate::kinds::approval::Used;
 use crate::world::Action;
-use crate::world::railway::{self, Change};
+use crate::world::railway::{self, Change, Owner};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +17,8 @@ pub struct Write {
     pub steps: Vec<usize>,
     /// What it does.
     pub what: What,
+    /// The marks of the approvals that it uses.
+    pub approvals: Vec<String>,
 }
 
 /// What a write does.
@@ -28,28 +32,45 @@ pub enum What {
 }
 
 /// The fewest writes that carry out every step to make.
-pub fn coalesce(steps: &[Step]) -> Vec<Write> {
+pub fn coalesce(plan: &Plan) -> Vec<Write> {
     let mut changes = Vec::new();
     let mut patched = Vec::new();
-    let mut others = Vec::new();
-    for (position, step) in steps.iter().enumerate() {
+    let mut others: Vec<Write> = Vec::new();
+    for (position, step) in plan.steps.iter().enumerate() {
         match step.action() {
             Some(Action::Railway(railway::Action::Change(change))) => {
                 changes.push(change.clone());
                 patched.push(position);
             }
-            Some(Action::Railway(action)) => others.push(Write {
-                steps: vec![position],
-                what: What::One(action.clone()),
-            }),
+            Some(Action::Railway(action)) => {
+                let what = What::One(action.clone());
+                match others
+                    .iter_mut()
+                    .find(|write: &&mut Write| write.what == what)
+                {
+                    // Several steps may come by one action: a way back brings image and settings.
+                    Some(write) => write.steps.push(position),
+                    None => others.push(Write {
+                        steps: vec![position],
+                        what,
+                        approvals: Vec::new(),
+                    }),
+                }
+            }
             None => {}
         }
     }
     let patch = (!changes.is_empty()).then_some(Write {
         steps: patched,
         what: What::Patch(changes),
+        approvals: Vec::new(),
     });
-    patch.into_iter().chain(others).collect()
+    let mut writes: Vec<Write> = patch.into_iter().chain(others).collect();
+    for write in &mut writes {
+        let used = write.steps.iter().filter_map(|step| plan.used.get(step));
+        write.approvals = used.map(Used::mark).collect();
+    }
+    writes
 }
 
 impl Write {
@@ -58,21 +79,23 @@ impl Write {
         let What::Patch(changes) = &self.what else {
             return None;
         };
-        let mut by_service: BTreeMap<&str, (Vec<usize>, Vec<Change>)> = BTreeMap::new();
+        let mut by_owner: BTreeMap<&Owner, (Vec<usize>, Vec<Change>)> = BTreeMap::new();
         for (position, change) in self.steps.iter().zip(changes) {
-            let entry = by_service.entry(change.service.name.as_str()).or_default();
+            let entry = by_owner.entry(&change.of).or_default();
             entry.0.push(*position);
             entry.1.push(change.clone());
         }
-        if by_service.len() < 2 {
+        if by_owner.len() < 2 {
             return None;
         }
         Some(
-            by_service
+            by_owner
                 .into_values()
                 .map(|(steps, changes)| Write {
                     steps,
                     what: What::Patch(changes),
+                    // Which approval belongs to which part is not known any more: each part bears them all, so that none is used twice.
+                    approvals: self.approvals.clone(),
                 })
                 .collect(),
         )
@@ -84,7 +107,7 @@ impl Write {
         if let What::Patch(changes) = &self.what {
             for change in changes {
                 fields
-                    .entry(&change.service.name)
+                    .entry(change.of.word())
                     .or_default()
                     .insert(change.set.field().to_string());
             }
@@ -100,8 +123,12 @@ impl Write {
         } else {
             format!("; {more} more services")
         };
+        let approvals = self.approvals.iter().fold(String::new(), |mut all, mark| {
+            let _ = write!(all, "; {mark}");
+            all
+        });
         format!(
-            "reconciler: {}{more} [{}]",
+            "{AUTHOR}{}{more}{approvals} [{}]",
             services.join("; "),
             self.mark()
         )

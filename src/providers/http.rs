@@ -1,5 +1,6 @@
 //! The shared transport: one request, one answer, bounded in time and size.
 
+use super::address::{Allowed, Resolver};
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
@@ -31,11 +32,24 @@ pub const LONGEST: Duration = Duration::from_secs(30);
 /// An environment of 1,000 services is 1.3 MB (facts/performance.md); what is far beyond any real answer is not read.
 const LARGEST: usize = 64 * 1024 * 1024;
 
+/// Of a page no more is read.
+const PAGE: usize = 64 * 1024;
+/// A page that takes longer is as good as down.
+const LONGEST_PAGE: Duration = Duration::from_secs(10);
+
 /// The transport over TCP and TLS.
 #[derive(Debug, Clone)]
 pub struct Tcp {
     client: reqwest::Client,
     longest: Duration,
+    beyond: Beyond,
+}
+
+/// What becomes of an answer that is too long.
+#[derive(Debug, Clone, Copy)]
+enum Beyond {
+    Refused(usize),
+    Cut(usize),
 }
 
 impl Tcp {
@@ -52,16 +66,43 @@ impl Tcp {
     /// # Errors
     /// As [`Tcp::new`].
     pub fn within(longest: Duration) -> Result<Tcp, Broken> {
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls())
-            .user_agent(concat!("reconciler/", env!("CARGO_PKG_VERSION")))
-            .timeout(longest)
-            .connect_timeout(longest.min(Duration::from_secs(10)))
-            .redirect(reqwest::redirect::Policy::none())
+        Tcp::built(builder(longest), longest, Beyond::Refused(LARGEST))
+    }
+
+    /// A transport for pages of the web: no proxy, only addresses that may be asked, and only the beginning of what they answer.
+    ///
+    /// # Errors
+    /// When no client can be made.
+    pub fn for_pages(allowed: Allowed) -> Result<Tcp, Broken> {
+        let builder = builder(LONGEST_PAGE)
+            .no_proxy()
+            .dns_resolver(Arc::new(Resolver { allowed }));
+        Tcp::built(builder, LONGEST_PAGE, Beyond::Cut(PAGE))
+    }
+
+    fn built(
+        builder: reqwest::ClientBuilder,
+        longest: Duration,
+        beyond: Beyond,
+    ) -> Result<Tcp, Broken> {
+        let client = builder
             .build()
             .map_err(|failure| Broken::NotSent(causes(&failure)))?;
-        Ok(Tcp { client, longest })
+        Ok(Tcp {
+            client,
+            longest,
+            beyond,
+        })
     }
+}
+
+fn builder(longest: Duration) -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls())
+        .user_agent(concat!("reconciler/", env!("CARGO_PKG_VERSION")))
+        .timeout(longest)
+        .connect_timeout(longest.min(Duration::from_secs(10)))
+        .redirect(reqwest::redirect::Policy::none())
 }
 
 /// One TLS configuration for every client: reqwest's own fails on a machine without certificates (facts/crates.md 4.1).
@@ -101,12 +142,18 @@ impl Transport for Tcp {
                 causes(&failure)
             ))
         })? {
-            if body.len() + chunk.len() > LARGEST {
-                return Err(Broken::Lost(format!(
-                    "the answer of {host} is larger than {LARGEST} bytes"
-                )));
+            match self.beyond {
+                Beyond::Refused(most) if body.len() + chunk.len() > most => {
+                    return Err(Broken::Lost(format!(
+                        "the answer of {host} is larger than {most} bytes"
+                    )));
+                }
+                Beyond::Cut(most) if body.len() + chunk.len() > most => {
+                    body.extend_from_slice(&chunk[..most - body.len()]);
+                    break;
+                }
+                Beyond::Refused(_) | Beyond::Cut(_) => body.extend_from_slice(&chunk),
             }
-            body.extend_from_slice(&chunk);
         }
         response
             .body(body.freeze())

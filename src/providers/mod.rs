@@ -1,13 +1,15 @@
-//! Look outside and act there: one folder per provider, over one transport.
+//! Look outside and act there: one file or folder per provider, over one transport.
 
+pub mod address;
 pub mod http;
+pub mod pages;
 pub mod railway;
 
 use crate::plan::write::Write;
-use crate::world::railway::{Question, Railway};
 use crate::world::secret::Secret;
-use crate::world::{Failure, Seen};
+use crate::world::{Failure, Question, Seen, World};
 use async_trait::async_trait;
+use pages::Pages;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Which Railway environment, by name or id.
@@ -22,26 +24,71 @@ pub struct Scope {
 /// Secrets by the name in the manifests.
 pub type Secrets = BTreeMap<String, Seen<Secret>>;
 
-/// Somebody who looks at a Railway environment and writes to it. It makes no choices.
+/// Somebody who looks at the outside of an environment and acts there. It makes no choices.
 #[async_trait]
 pub trait Provider: Send + Sync {
     /// One look at everything that a plan needs.
     ///
     /// # Errors
     /// As a [`Failure`]: what could not be seen at all. What could not be seen in part is unseen inside the answer.
-    async fn observe(&self, scope: &Scope) -> Result<Railway, Failure>;
+    async fn observe(&self, scope: &Scope) -> Result<World, Failure>;
 
     /// Answers a plan's questions into what was seen before; what cannot be answered becomes unseen.
-    async fn answer(&self, seen: &mut Railway, questions: &BTreeSet<Question>);
+    async fn answer(&self, world: &mut World, questions: &BTreeSet<Question>);
 
     /// Sends one write, once.
     ///
     /// # Errors
     /// As a [`Failure`], by what the caller can do about it.
+    async fn perform(&self, world: &World, write: &Write, secrets: &Secrets)
+    -> Result<(), Failure>;
+}
+
+/// The real outside: each part of the world has its provider.
+#[derive(Clone)]
+pub struct Outside {
+    /// Railway.
+    pub railway: railway::Client,
+    /// The web as customers see it.
+    pub pages: Pages,
+}
+
+#[async_trait]
+impl Provider for Outside {
+    async fn observe(&self, scope: &Scope) -> Result<World, Failure> {
+        Ok(World {
+            railway: Seen::Facts(self.railway.observe(scope).await?),
+            pages: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+        })
+    }
+
+    async fn answer(&self, world: &mut World, questions: &BTreeSet<Question>) {
+        for question in questions {
+            match question {
+                Question::Railway(question) => {
+                    if let Seen::Facts(seen) = &mut world.railway {
+                        self.railway.answer(seen, question).await;
+                    }
+                }
+                Question::Page(question) => {
+                    let page = self.pages.look(&question.url).await;
+                    world.pages.insert(question.url.clone(), page);
+                }
+            }
+        }
+    }
+
     async fn perform(
         &self,
-        seen: &Railway,
+        world: &World,
         write: &Write,
         secrets: &Secrets,
-    ) -> Result<(), Failure>;
+    ) -> Result<(), Failure> {
+        match &world.railway {
+            Seen::Facts(seen) => self.railway.perform(seen, write, secrets).await,
+            Seen::Unseen(reason) => Err(Failure::Passing(reason.clone())),
+            Seen::Unasked => Err(Failure::Passing("Railway was not looked at".to_owned())),
+        }
+    }
 }

@@ -1,11 +1,14 @@
 //! What can be seen outside and what can be done there: the values that planning reads and asks for.
 
+pub mod page;
 pub mod railway;
 pub mod secret;
 
+use crate::world::page::Page;
 use crate::world::railway::Railway;
 use crate::world::secret::Secret;
 use jiff::Timestamp;
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -14,6 +17,8 @@ use std::time::Duration;
 pub struct World {
     /// The Railway environment.
     pub railway: Seen<Railway>,
+    /// Pages on the web, by address; asked by [`page::Question`].
+    pub pages: BTreeMap<String, Seen<Page>>,
     /// The secrets that manifests refer to, by the name in the manifest (without the environment's prefix).
     pub secrets: BTreeMap<String, Seen<Secret>>,
 }
@@ -25,7 +30,7 @@ pub enum Seen<T> {
     Facts(T),
     /// Looked for and not had, with the reason in words for people.
     Unseen(String),
-    /// Not looked for: a plan that needs it asks a [`railway::Question`].
+    /// Not looked for: a plan that needs it asks a [`Question`].
     Unasked,
 }
 
@@ -36,6 +41,27 @@ impl<T> Seen<T> {
             Seen::Facts(facts) => Some(facts),
             Seen::Unseen(_) | Seen::Unasked => None,
         }
+    }
+}
+
+/// What a plan wants to know beyond the first look.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Question {
+    /// Something of Railway.
+    Railway(railway::Question),
+    /// What a page answers.
+    Page(page::Question),
+}
+
+impl From<railway::Question> for Question {
+    fn from(question: railway::Question) -> Question {
+        Question::Railway(question)
+    }
+}
+
+impl From<page::Question> for Question {
+    fn from(question: page::Question) -> Question {
+        Question::Page(question)
     }
 }
 
@@ -74,7 +100,7 @@ pub enum Class {
 }
 
 /// One thing that can be done outside.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Action {
     /// Something in Railway.

@@ -1,7 +1,16 @@
 //! A Railway environment as it was seen, and what can be done to it. Facts: `facts/railway.md`, sections 2 to 4.
 
+mod action;
+mod settings;
+
+pub use action::{Action, Change, Owner, Setting, VariableValue};
+pub use settings::{
+    HandOver, Limits, READY_SECONDS, RESTARTS, Ready, RestartPolicy, SettingName, SettingValue,
+    Settings,
+};
+
+use crate::world::Seen;
 use crate::world::secret::Secret;
-use crate::world::{Class, Seen};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -19,12 +28,34 @@ pub struct Railway {
     pub services: BTreeMap<String, Seen<Service>>,
     /// Services of the project without an instance here, by name.
     pub elsewhere: BTreeSet<String>,
-    /// What somebody staged in the dashboard and did not commit: the paths that it touches.
-    pub staged: Seen<Vec<String>>,
+    /// The variables that all services share, templates unrendered.
+    pub shared: Seen<BTreeMap<String, Variable>>,
+    /// What is staged and not committed.
+    pub staged: Seen<Staged>,
     /// The newest configuration patches, newest first.
     pub history: Seen<History>,
+    /// When each variable was made and written last, by the service's id ("" for shared ones) and its name; asked by [`Question::Written`].
+    pub written: Seen<BTreeMap<(String, String), Written>>,
     /// Region keys that mean the same place: the other name of each (facts/railway.md 8, "Regions").
     pub region_names: BTreeMap<String, String>,
+}
+
+/// When a variable was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// The first time.
+    pub created_at: Timestamp,
+    /// The last time.
+    pub updated_at: Timestamp,
+}
+
+/// What is staged and not committed: somebody's changes in the dashboard, or a patch that could not be applied.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Staged {
+    /// The paths that it touches; none where nothing is staged.
+    pub paths: Vec<String>,
+    /// Railway's words, where it staged a patch again that it could not apply.
+    pub failed: Option<String>,
 }
 
 /// An id with the name that people know it by.
@@ -45,22 +76,26 @@ pub struct Service {
     pub source: Source,
     /// Whether Railway itself moves the image (facts/railway.md 8, "Image auto-updates").
     pub updates_itself: bool,
-    /// The health check that Railway makes while deploying.
-    pub ready: Ready,
+    /// What a deployment would carry.
+    pub settings: Settings,
+    /// Whether the name and password for a private registry are stored, where Railway tells.
+    pub has_registry: Option<bool>,
     /// Replicas by region; empty where nothing is stored and Railway's default of one replica holds.
     pub placement: Seen<BTreeMap<String, u32>>,
     /// The service's own variables, templates unrendered.
     pub variables: Seen<BTreeMap<String, Variable>>,
     /// Whether a volume is attached: then there is one replica, and deployments have a short downtime.
     pub has_volume: bool,
-    /// Whether it runs on a schedule: then there is one replica.
-    pub has_schedule: bool,
+    /// The addresses under which it is reached from outside, people's own first.
+    pub domains: Vec<String>,
     /// When the instance was last changed, where Railway says so.
     pub updated_at: Option<Timestamp>,
     /// The newest deployment, whatever became of it.
     pub newest: Option<Deployment>,
-    /// Whether some deployment is active, be it the newest or one before it.
-    pub is_serving: bool,
+    /// The deployments that serve: the newest, one before it, or both for a while.
+    pub active: Vec<Active>,
+    /// Whether a push deploys it; asked by [`Question::Push`].
+    pub push_to_deploy: Seen<bool>,
     /// Older deployments that Railway can roll back to; asked by [`Question::Kept`].
     pub kept: Seen<Vec<Deployment>>,
     /// The last lines of the newest deployment's log; asked by [`Question::Log`].
@@ -80,19 +115,6 @@ pub enum Source {
     /// Nothing yet.
     Nothing,
 }
-
-/// The health check that Railway makes while deploying, defaults filled in.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Ready {
-    /// The path that must answer 200; none means that a started container is enough.
-    pub path: Option<String>,
-    /// How long it may take, seconds.
-    pub within_seconds: u64,
-}
-
-/// Railway's own limit for the health check, seconds (facts/railway.md 2.2).
-pub const READY_SECONDS: u64 = 300;
 
 /// A variable as it was seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,6 +144,21 @@ pub struct Deployment {
     pub stopped: bool,
     /// Whether Railway still keeps its image.
     pub can_rollback: bool,
+    /// What it runs with, from its `meta`.
+    pub settings: Option<Settings>,
+    /// The settings that a file in the repository decides, by name, and the file (facts/railway.md 8, "railway.json").
+    pub by_file: BTreeMap<SettingName, String>,
+    /// The variables that it was started with, `RAILWAY_…` left out; asked by [`Question::Snapshot`].
+    pub variables: Seen<BTreeMap<String, Option<Secret>>>,
+}
+
+/// A deployment that serves, or would if it were not stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Active {
+    /// Railway's id.
+    pub id: String,
+    /// Whether it was stopped.
+    pub stopped: bool,
 }
 
 /// A deployment's status in the words that decisions need (facts/railway.md 4).
@@ -185,8 +222,10 @@ pub enum Field {
     Image,
     /// `source.commitSha`.
     Commit,
-    /// `deploy.healthcheckPath` and `deploy.healthcheckTimeout`.
-    Ready,
+    /// A plain setting below `deploy`.
+    Setting(SettingName),
+    /// `deploy.registryCredentials`.
+    Registry,
     /// `deploy.multiRegionConfig`, `deploy.numReplicas` and `deploy.region`: applied without a deployment.
     Replicas,
     /// A variable.
@@ -210,139 +249,31 @@ pub enum Question {
         /// The service's name.
         service: String,
     },
-}
-
-/// One thing that can be done to a Railway environment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Action {
-    /// Change a part of the configuration; all changes of a plan go in one patch.
-    Change(Change),
-    /// Store the image that already runs, without a deployment.
-    StoreImage {
-        /// The service.
-        service: Named,
-        /// The image reference.
-        image: String,
-    },
-    /// Deploy what is stored, at a commit where one is given.
-    Deploy {
-        /// The service.
-        service: Named,
-        /// The commit, for a service that is built from a repository.
-        commit: Option<String>,
-    },
-    /// Deploy again what a deployment ran, from the image that Railway kept.
-    Redeploy {
-        /// The service.
-        service: Named,
-        /// The deployment.
+    /// The variables that a kept deployment was started with.
+    Snapshot {
+        /// The service's name.
+        service: String,
+        /// The deployment's id.
         deployment: String,
     },
-    /// Go back to a deployment that Railway kept, image and variables.
-    Rollback {
-        /// The service.
-        service: Named,
-        /// The deployment.
-        deployment: String,
-        /// The image that it ran.
-        image: String,
+    /// When each variable of the environment was written last.
+    Written,
+    /// Whether a push deploys a service.
+    Push {
+        /// The service's name.
+        service: String,
     },
 }
 
-/// A change to a part of one service's configuration.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Change {
-    /// The service.
-    pub service: Named,
-    /// The part and its new value.
-    pub set: Setting,
-}
-
-/// A part of a service's configuration with a value to write.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Setting {
-    /// The image to run.
-    Image(String),
-    /// The commit to build. It rides in a patch that is sent anyway; whether Railway deploys it is open (facts/railway.md 8, "Git sources").
-    Commit(String),
-    /// The health check.
-    Ready(Ready),
-    /// Replicas by region; nothing takes the region away.
-    Replicas(BTreeMap<String, Option<u32>>),
-    /// A variable.
-    Variable {
-        /// Its name.
-        name: String,
-        /// What it should be.
-        value: VariableValue,
-    },
-}
-
-/// What a variable should be. A reference to a secret stays a name until it is sent (design rule 19).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum VariableValue {
-    /// A literal, or a Railway reference as text.
-    Text(String),
-    /// The value of a secret.
-    Secret {
-        /// The name in the manifest, without the environment's prefix.
-        name: String,
-        /// Whether Railway shall never return it again.
-        sealed: bool,
-    },
-    /// It shall not exist.
-    Absent,
-}
-
-impl Action {
-    /// What a repeat of it does (design rule 11).
-    pub fn class(&self) -> Class {
-        match self {
-            Action::StoreImage { .. } => Class::Absolute,
-            Action::Change(_)
-            | Action::Deploy { .. }
-            | Action::Redeploy { .. }
-            | Action::Rollback { .. } => Class::Fresh,
-        }
+impl Service {
+    /// Whether something serves.
+    pub fn is_serving(&self) -> bool {
+        self.active.iter().any(|active| !active.stopped)
     }
 
-    /// In one word: two actions for the same end are two things to send.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Action::Change(_) => "patch",
-            Action::StoreImage { .. } => "store",
-            Action::Deploy { .. } => "deploy",
-            Action::Redeploy { .. } => "redeploy",
-            Action::Rollback { .. } => "rollback",
-        }
-    }
-
-    /// The service that it is about.
-    pub fn service(&self) -> &Named {
-        match self {
-            Action::Change(Change { service, .. })
-            | Action::StoreImage { service, .. }
-            | Action::Deploy { service, .. }
-            | Action::Redeploy { service, .. }
-            | Action::Rollback { service, .. } => service,
-        }
-    }
-}
-
-impl Setting {
-    /// The part that it sets.
-    pub fn field(&self) -> Field {
-        match self {
-            Setting::Image(_) => Field::Image,
-            Setting::Commit(_) => Field::Commit,
-            Setting::Ready(_) => Field::Ready,
-            Setting::Replicas(_) => Field::Replicas,
-            Setting::Variable { name, .. } => Field::Variable(name.clone()),
-        }
+    /// Whether it runs on a schedule: then there is one replica.
+    pub fn has_schedule(&self) -> bool {
+        self.settings.cron.is_some()
     }
 }
 
@@ -351,7 +282,8 @@ impl fmt::Display for Field {
         match self {
             Field::Image => out.write_str("image"),
             Field::Commit => out.write_str("commit"),
-            Field::Ready => out.write_str("ready"),
+            Field::Setting(name) => name.fmt(out),
+            Field::Registry => out.write_str("registry"),
             Field::Replicas => out.write_str("replicas"),
             Field::Variable(name) => write!(out, "{name}"),
             Field::Other(path) => out.write_str(path),

@@ -1,7 +1,8 @@
 //! Manifests: what is accepted, what is refused and in which words, and that no text can break or betray anything.
 
 use jiff::Timestamp;
-use reconciler::kinds::service::{Replicas, Variable};
+use reconciler::kinds::service::{Ready, Replicas};
+use reconciler::kinds::variable::Variable;
 use reconciler::manifest::{self, Desired, Style};
 use reconciler::problem::Problem;
 use reconciler::source::Files;
@@ -147,14 +148,14 @@ fn a_whole_environment_with_its_base_is_read() {
 
     assert_eq!(desired.environment().name, "production");
     assert_eq!(
-        desired.services().keys().collect::<Vec<_>>(),
+        desired.documents().services.keys().collect::<Vec<_>>(),
         ["api", "web", "worker"]
     );
     assert_eq!(
-        desired.releases()["app"].spec.image.as_deref(),
+        desired.documents().releases["app"].spec.image.as_deref(),
         Some("ghcr.io/owner/app:1.4.2")
     );
-    let api = &desired.services()["api"].spec;
+    let api = &desired.documents().services["api"].spec;
     assert!(matches!(&api.replicas, Some(Replicas::Regions(regions)) if regions.len() == 2));
     assert_eq!(api.variables["A"], Variable::Number(1));
     assert_eq!(api.variables["B"], Variable::Flag(true));
@@ -166,13 +167,10 @@ fn an_overlay_is_laid_map_by_map_and_remembers_what_it_covers() {
     let overlay = "apiVersion: reconciler/v1alpha1\nkind: Service\nmetadata: { name: web, from: base }\nspec:\n  replicas: 3\n  ready: { within: 1m }\n  variables: { OLD: null, NEW: x }\n";
     let desired = good(&with(overlay));
 
-    let web = &desired.services()["web"];
+    let web = &desired.documents().services["web"];
     assert_eq!(web.spec.replicas, Some(Replicas::Number(3)));
     assert_eq!(web.spec.release.as_deref(), Some("app"));
-    assert_eq!(
-        web.spec.ready.as_ref().map(|ready| ready.path.as_str()),
-        Some("/api/live")
-    );
+    assert!(matches!(&web.spec.ready, Some(Ready::Check(check)) if check.path == "/api/live"));
     assert_eq!(
         web.spec.variables.keys().collect::<Vec<_>>(),
         ["LOG_LEVEL", "NEW"]
@@ -229,12 +227,12 @@ fn a_base_in_a_parent_directory_is_read_one_level_deep() {
         ("other/x.yaml", "{"),
     ]);
 
-    assert_eq!(good(&files).services().len(), 2);
+    assert_eq!(good(&files).documents().services.len(), 2);
     files.texts.insert(
         Arc::from("more.yaml"),
         Arc::from(service("third", "image: x").as_str()),
     );
-    assert_eq!(good(&files).services().len(), 3);
+    assert_eq!(good(&files).documents().services.len(), 3);
 }
 
 #[test]
@@ -247,7 +245,10 @@ fn without_leaves_documents_of_the_base_out() {
         ("production/release.yaml", RELEASE),
     ]);
 
-    assert_eq!(good(&files).services().keys().collect::<Vec<_>>(), ["web"]);
+    assert_eq!(
+        good(&files).documents().services.keys().collect::<Vec<_>>(),
+        ["web"]
+    );
 }
 
 #[test]
@@ -277,7 +278,7 @@ error[unknown-field]: unknown field `port`
 5 |   port: 80
   |   ^^^^
   |
-  = help: known here: `commit`, `image`, `ready`, `release`, `replicas`, `restartedAfter`, `variables`
+  = help: known here: `beforeDeploy`, `commit`, `cron`, `handOver`, `image`, `limits`, `pushToDeploy`, `ready`, `registry`, `release`, `replicas`, `restartPolicy`, `restartedAfter`, `sleep`, `start`, `stopped`, `variables`
 
 1 problem
 "
@@ -289,7 +290,7 @@ fn a_value_of_the_wrong_type_is_told_in_words() {
     assert_eq!(
         rendered(&with_service("replicas: three")),
         "\
-error[wrong-type]: `replicas`: expected a number, or a map of regions to numbers, found text
+error[wrong-type]: `replicas`: expected a whole number, or a map of regions to whole numbers, found text
  --> production/extra.yaml:5:3
   |
 5 |   replicas: three
@@ -442,7 +443,7 @@ fn github_annotations_are_escaped() {
 
     assert_eq!(
         manifest::annotations(&problems(&files)),
-        "::error file=production/a%2Cb%3Ac.yaml,line=5,col=3,title=unknown-field::unknown field `port%25`%0Aknown here: `commit`, `image`, `ready`, `release`, `replicas`, `restartedAfter`, `variables`\n"
+        "::error file=production/a%2Cb%3Ac.yaml,line=5,col=3,title=unknown-field::unknown field `port%25`%0Aknown here: `beforeDeploy`, `commit`, `cron`, `handOver`, `image`, `limits`, `pushToDeploy`, `ready`, `registry`, `release`, `replicas`, `restartPolicy`, `restartedAfter`, `sleep`, `start`, `stopped`, `variables`\n"
     );
 }
 
@@ -473,7 +474,7 @@ fn every_rule_of_a_spec_has_its_words() {
         ("replicas: 51", "[range] `replicas`: expected at most 50"),
         (
             "replicas: 2.5",
-            "[decimal-number] `replicas`: expected a whole number, found a decimal number; write it without a point, or in quotes where text is meant",
+            "[wrong-type] `replicas`: expected a whole number, or a map of regions to whole numbers, found a decimal number",
         ),
         (
             "replicas: { a: many }",
@@ -530,7 +531,65 @@ fn every_rule_of_a_spec_has_its_words() {
         ),
         (
             "ready: [1]",
-            "[wrong-type] `ready`: expected a map, found a list",
+            "[wrong-type] `ready`: expected `{ path, within }`, or `{ absent: true }`, found a list",
+        ),
+        (
+            "start: [node]",
+            "[wrong-type] `start`: expected a command, or `{ absent: true }`, found a list",
+        ),
+        ("start: \"\"", "[length] `start`: must not be empty"),
+        (
+            "start: { absent: false }",
+            "[value] `absent`: expected `true`",
+        ),
+        (
+            "restartPolicy: sometimes",
+            "[value] `restartPolicy`: expected one of `always`, `never`, `onFailure`",
+        ),
+        (
+            "restartPolicy: { onFailure: 0 }",
+            "[range] `onFailure`: expected at least 1",
+        ),
+        (
+            "restartPolicy: { onFailures: 3 }",
+            "[unknown-field] unknown field `onFailures`, did you mean `onFailure`?",
+        ),
+        (
+            "cron: every day",
+            "[format] `cron`: expected five fields in UTC such as `*/15 * * * *`: minute, hour, day, month, weekday",
+        ),
+        (
+            "cron: \"0 0 3 * * *\"",
+            "[format] `cron`: expected five fields in UTC such as `*/15 * * * *`: minute, hour, day, month, weekday",
+        ),
+        (
+            "sleep: sometimes",
+            "[wrong-type] `sleep`: expected `true` or `false`, found text",
+        ),
+        (
+            "handOver: { overlap: 10 }",
+            "[wrong-type] `overlap`: expected a duration such as `90s`, `2m`, `4h` or `30d`, found a number",
+        ),
+        (
+            "limits: { memory: 2G }",
+            "[format] `memory`: expected a size such as `512MiB` or `2GiB`",
+        ),
+        ("limits: { cpu: 100 }", "[range] `cpu`: expected at most 64"),
+        (
+            "limits: { disk: 1GiB }",
+            "[unknown-field] unknown field `disk`; known here: `cpu`, `memory`",
+        ),
+        (
+            "registry: { username: deploy }",
+            "[missing-field] `registry`: missing field `password`",
+        ),
+        (
+            "registry: { username: deploy, password: hunter2 }",
+            "[wrong-type] `password`: expected a map, found text",
+        ),
+        (
+            "pushToDeploy: main",
+            "[wrong-type] `pushToDeploy`: expected `true` or `false`, found text",
         ),
         (
             "restartedAfter: yesterday",
@@ -684,7 +743,7 @@ fn a_secret_needs_a_prefix_in_the_environment() {
 fn heads_of_documents_have_their_words() {
     let head =
         "apiVersion: reconciler/v1alpha1\nkind: Service\nmetadata: { name: api }\nspec: {}\n";
-    let known = "known kinds: `Environment`, `Release`, `Service`";
+    let known = "known kinds: `Environment`, `Release`, `Service`, `Maintenance`, `Approval`";
     let cases = [
         (head.replace("Service", "Servce"), "2 [unknown-kind] unknown kind `Servce`, did you mean `Service`?".to_owned()),
         (head.replace("Service", "Deployment"), format!("2 [unknown-kind] unknown kind `Deployment`; {known}")),
@@ -827,7 +886,7 @@ fn a_base_has_its_words() {
     assert_brief(
         &with_base("../base", &shared),
         &[
-            "base/app.yaml:20 [environment-in-base] an Environment cannot be shared; move it to the directory of the environment that it describes",
+            "base/app.yaml:20 [not-shared] Environment/production cannot be shared: it is about one environment; move it to the directory of the environment that it is about",
         ],
     );
     let shared = format!("{BASE}---\n{}", service("x, from: base", "image: x"));
@@ -1082,7 +1141,7 @@ fn words_that_other_parsers_turn_into_something_else_stay_text() {
         "variables: { A: no, B: on, C: 0755, D: 1_000, E: 2026-11-23, F: 12:30, G: .inf, H: y }",
     ));
 
-    let variables = &desired.services()["api"].spec.variables;
+    let variables = &desired.documents().services["api"].spec.variables;
     for (name, text) in [
         ("A", "no"),
         ("B", "on"),
@@ -1190,13 +1249,15 @@ fn explain_knows_every_field_of_every_kind() {
 service.ready
   The health check that Railway makes while it deploys. It must answer 200 without the database, too.
 
-TYPE      a map
+TYPE      `{ path, within }`, or `{ absent: true }`
 
 FIELDS
   path (text, required)
       The path that must answer 200
   within (a duration)
       How long it may take until it does; 5m unless said otherwise
+  absent (true or false, required)
+      Always `true`
 
 EXAMPLE
     ready: { path: /api/live, within: 2m }
@@ -1235,7 +1296,7 @@ EXAMPLE
     );
     assert_eq!(
         manifest::explain("service.ready.zzzzzz").expect_err("no field"),
-        "`service.ready` has no field `zzzzzz`; there are `path`, `within`"
+        "`service.ready` has no field `zzzzzz`; there are `path`, `within`, `absent`"
     );
 }
 
@@ -1267,7 +1328,13 @@ fn the_examples_of_explain_are_good_manifests() {
         .texts
         .insert(Arc::from("base/x.yaml"), Arc::from("# nothing\n"));
 
-    assert_eq!(good(&files).services()["web"].spec.variables.len(), 3);
+    assert_eq!(
+        good(&files).documents().services["web"]
+            .spec
+            .variables
+            .len(),
+        3
+    );
 }
 
 const CANARY: &str = "hunter2canary";
@@ -1330,8 +1397,8 @@ fn no_face_shows_a_value_of_a_variable() {
         "password: CANARY",
         "apiToken: [CANARY]",
         "databaseUrl:\n  - CANARY",
-        "start: node --password=CANARY",
-        "start: postgres://u:CANARY@host/db",
+        "start: [node --password=CANARY]",
+        "start: [postgres://u:CANARY@host/db]",
         "variables:\n  A: x\n  ? [CANARY]\n  : y",
         "variables:\n  ? A\n  : [CANARY]\n",
     ];

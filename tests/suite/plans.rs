@@ -25,6 +25,7 @@ fn cases() -> Vec<PathBuf> {
 
 fn desired(path: &Path, now: jiff::Timestamp) -> Desired {
     let text = fs::read_to_string(path).unwrap();
+    let has_own = text.contains("kind: Environment");
     let environment = "apiVersion: reconciler/v1alpha1\nkind: Environment\nmetadata: { name: production }\nspec:\n  railway: { project: sentia-manufacturing, environment: production }\n  secrets: { prefix: PRODUCTION_ }\n";
     let texts = [
         ("environment.yaml", environment),
@@ -34,6 +35,7 @@ fn desired(path: &Path, now: jiff::Timestamp) -> Desired {
         directory: String::new(),
         texts: texts
             .into_iter()
+            .skip(usize::from(has_own))
             .map(|(path, text)| (path.into(), text.into()))
             .collect(),
     };
@@ -59,9 +61,14 @@ fn planned(case: &Path) -> Vec<(PathBuf, Plan)> {
         let memory = written
             .began
             .map_or_else(Memory::default, Memory::writing_since);
-        let (desired, world) = (desired(&manifests, written.now), written.world());
+        let world = written.world();
+        let mut wanted = desired(&manifests, written.now);
+        let before = case.join(format!("{step}-before.yaml"));
+        if before.exists() {
+            wanted = wanted.after(&desired(&before, written.now));
+        }
         let plan = gate::hold(
-            plan(&desired, &world, written.now),
+            plan(&wanted, &world, written.now),
             &world,
             &memory,
             written.now,
@@ -83,11 +90,20 @@ fn shown(plan: &Plan) -> String {
     for question in &plan.questions {
         let _ = writeln!(out, "asks: {question:?}");
     }
+    for wanted in plan.approvals.values() {
+        let until = "2026-11-23T08:00:00Z".parse().unwrap();
+        let _ = writeln!(out, "would consent:\n{}", wanted.document(until));
+    }
     for write in &plan.writes {
         let _ = writeln!(
             out,
-            "write {}: {}",
+            "write {}{}: {}",
             write.mark(),
+            write
+                .approvals
+                .iter()
+                .map(|mark| format!(" ({mark})"))
+                .collect::<String>(),
             serde_json::to_string(&write.what).unwrap()
         );
     }

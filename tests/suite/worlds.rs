@@ -1,9 +1,11 @@
 //! Worlds as people write them in `tests/plans`: short, and with every default filled in.
 
 use jiff::Timestamp;
+use reconciler::world::page::Page;
 use reconciler::world::railway::{
-    Deployment, Field, History, Named, Patch, PatchState, READY_SECONDS, Railway, Ready, Service,
-    Source, Status, Variable,
+    Active, Deployment, Field, HandOver, History, Limits, Named, Patch, PatchState, READY_SECONDS,
+    RESTARTS, Railway, Ready, RestartPolicy, Service, SettingName, Settings, Source, Staged,
+    Status, Variable, Written as WrittenAt,
 };
 use reconciler::world::secret::Secret;
 use reconciler::world::{Seen, World};
@@ -22,13 +24,22 @@ pub struct Written {
     #[serde(default)]
     elsewhere: BTreeSet<String>,
     #[serde(default)]
+    shared: BTreeMap<String, Option<String>>,
+    #[serde(default)]
     staged: Vec<String>,
     staged_unseen: Option<String>,
+    /// Railway's words for a patch that it could not apply and staged again.
+    staged_failed: Option<String>,
     #[serde(default)]
     history: Option<Vec<WrittenPatch>>,
     /// Whether older patches than those written are out of sight.
     #[serde(default)]
     history_is_cut: bool,
+    /// When variables were written, as `web.LOG_LEVEL`; made at the same time where only one is given.
+    written: Option<BTreeMap<String, Vec<Timestamp>>>,
+    /// What addresses answer, as `503 closed for maintenance`, or why that cannot be seen.
+    #[serde(default)]
+    pages: BTreeMap<String, String>,
     #[serde(default)]
     secrets: BTreeMap<String, Option<String>>,
     #[serde(default)]
@@ -45,17 +56,38 @@ struct WrittenService {
     updates_itself: bool,
     ready: Option<String>,
     ready_within: Option<u64>,
+    settings: WrittenSettings,
+    registry: Option<bool>,
+    domains: Vec<String>,
+    push_to_deploy: Option<bool>,
     replicas: BTreeMap<String, u32>,
     replicas_unseen: Option<String>,
     variables: BTreeMap<String, Option<String>>,
     sealed: BTreeSet<String>,
     volume: bool,
-    schedule: bool,
     changed: Option<Timestamp>,
     newest: Option<WrittenDeployment>,
     serving: Option<bool>,
     kept: Option<Vec<WrittenDeployment>>,
     log: Option<Vec<String>>,
+}
+
+/// Settings as Railway stores them; what is not written is at its default.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct WrittenSettings {
+    start: Option<String>,
+    before_deploy: Option<String>,
+    ready: Option<String>,
+    ready_within: Option<u64>,
+    /// `always`, `never`, or how many times after a failure.
+    restart: Option<String>,
+    cron: Option<String>,
+    sleep: bool,
+    overlap: u64,
+    drain: u64,
+    milli_cpu: Option<u64>,
+    memory: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -71,6 +103,13 @@ struct WrittenDeployment {
     stopped: bool,
     #[serde(default)]
     kept: bool,
+    /// What it runs with, where it tells.
+    settings: Option<WrittenSettings>,
+    /// The settings that a file in the repository decides.
+    #[serde(default)]
+    by_file: BTreeMap<String, String>,
+    /// The variables that it was started with.
+    started_with: Option<BTreeMap<String, Option<String>>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -103,6 +142,11 @@ impl Written {
         });
         World {
             railway,
+            pages: self
+                .pages
+                .iter()
+                .map(|(url, answer)| (url.clone(), page(answer)))
+                .collect(),
             secrets: secrets.collect(),
         }
     }
@@ -135,13 +179,25 @@ impl Written {
                 .map(|(name, service)| (name.clone(), service.seen(name)))
                 .collect(),
             elsewhere: self.elsewhere.clone(),
-            staged: self
-                .staged_unseen
-                .as_ref()
-                .map_or(Seen::Facts(self.staged.clone()), |reason| {
-                    Seen::Unseen(reason.clone())
-                }),
+            shared: Seen::Facts(plain(&self.shared).collect()),
+            staged: self.staged_unseen.as_ref().map_or_else(
+                || {
+                    Seen::Facts(Staged {
+                        paths: self.staged.clone(),
+                        failed: self.staged_failed.clone(),
+                    })
+                },
+                |reason| Seen::Unseen(reason.clone()),
+            ),
             history,
+            written: self.written.as_ref().map_or(Seen::Unasked, |written| {
+                Seen::Facts(
+                    written
+                        .iter()
+                        .map(|(at, times)| written_at(at, times))
+                        .collect(),
+                )
+            }),
             region_names: self
                 .regions
                 .iter()
@@ -149,6 +205,71 @@ impl Written {
                     [(one.clone(), other.clone()), (other.clone(), one.clone())]
                 })
                 .collect(),
+        }
+    }
+}
+
+fn page(answer: &str) -> Seen<Page> {
+    let (status, body) = answer.split_once(' ').unwrap_or((answer, ""));
+    match status.parse() {
+        Ok(status) => Seen::Facts(Page {
+            status,
+            body: body.to_owned(),
+        }),
+        Err(_) => Seen::Unseen(answer.to_owned()),
+    }
+}
+
+fn plain(
+    variables: &BTreeMap<String, Option<String>>,
+) -> impl Iterator<Item = (String, Variable)> + '_ {
+    variables.iter().map(|(name, value)| {
+        let variable = Variable {
+            value: value.as_deref().map(Secret::new),
+            sealed: false,
+        };
+        (name.clone(), variable)
+    })
+}
+
+fn written_at(at: &str, times: &[Timestamp]) -> ((String, String), WrittenAt) {
+    let (owner, name) = match at.split_once('.') {
+        Some(("shared", name)) => (String::new(), name),
+        Some((service, name)) => (id(service), name),
+        None => panic!("`{at}` is not of the form service.NAME"),
+    };
+    let written = WrittenAt {
+        created_at: times[0],
+        updated_at: times[times.len() - 1],
+    };
+    ((owner, name.to_owned()), written)
+}
+
+impl WrittenSettings {
+    fn settings(&self) -> Settings {
+        Settings {
+            start: self.start.clone(),
+            before_deploy: self.before_deploy.clone(),
+            ready: Ready {
+                path: self.ready.clone(),
+                within_seconds: self.ready_within.unwrap_or(READY_SECONDS),
+            },
+            restart_policy: match self.restart.as_deref() {
+                None => RestartPolicy::OnFailure(RESTARTS),
+                Some("always") => RestartPolicy::Always,
+                Some("never") => RestartPolicy::Never,
+                Some(times) => RestartPolicy::OnFailure(times.parse().unwrap()),
+            },
+            cron: self.cron.clone(),
+            sleep: self.sleep,
+            hand_over: HandOver {
+                overlap_seconds: self.overlap,
+                drain_seconds: self.drain,
+            },
+            limits: Limits {
+                milli_cpu: self.milli_cpu,
+                memory_bytes: self.memory,
+            },
         }
     }
 }
@@ -168,15 +289,6 @@ impl WrittenService {
             (None, Some(name)) => Source::Repository { name: name.clone() },
             (None, None) => Source::Nothing,
         };
-        let plain = self.variables.iter().map(|(name, value)| {
-            (
-                name.clone(),
-                Variable {
-                    value: value.as_deref().map(Secret::new),
-                    sealed: false,
-                },
-            )
-        });
         let sealed = self.sealed.iter().map(|name| {
             (
                 name.clone(),
@@ -191,22 +303,33 @@ impl WrittenService {
             id: id(name),
             source,
             updates_itself: self.updates_itself,
-            ready: Ready {
-                path: self.ready.clone(),
-                within_seconds: self.ready_within.unwrap_or(READY_SECONDS),
-            },
+            settings: WrittenSettings {
+                ready: self.settings.ready.clone().or(self.ready.clone()),
+                ready_within: self.settings.ready_within.or(self.ready_within),
+                ..self.settings.clone()
+            }
+            .settings(),
+            has_registry: self.registry,
             placement: self
                 .replicas_unseen
                 .as_ref()
                 .map_or(Seen::Facts(self.replicas.clone()), |reason| {
                     Seen::Unseen(reason.clone())
                 }),
-            variables: Seen::Facts(plain.chain(sealed).collect()),
+            variables: Seen::Facts(plain(&self.variables).chain(sealed).collect()),
             has_volume: self.volume,
-            has_schedule: self.schedule,
+            domains: self.domains.clone(),
             updated_at: self.changed,
-            is_serving: self.serving.unwrap_or(newest.is_some()),
+            active: newest
+                .iter()
+                .filter(|_| self.serving.unwrap_or(true))
+                .map(|newest| Active {
+                    id: newest.id.clone(),
+                    stopped: newest.stopped,
+                })
+                .collect(),
             newest,
+            push_to_deploy: self.push_to_deploy.map_or(Seen::Unasked, Seen::Facts),
             kept: self.kept.as_ref().map_or(Seen::Unasked, |kept| {
                 Seen::Facts(kept.iter().map(WrittenDeployment::deployment).collect())
             }),
@@ -235,8 +358,32 @@ impl WrittenDeployment {
             patch: self.patch.clone(),
             stopped: self.stopped,
             can_rollback: self.kept,
+            settings: self.settings.as_ref().map(WrittenSettings::settings),
+            by_file: self
+                .by_file
+                .iter()
+                .map(|(name, file)| (setting(name).expect("a setting"), file.clone()))
+                .collect(),
+            variables: self
+                .started_with
+                .as_ref()
+                .map_or(Seen::Unasked, |variables| {
+                    let secret = |value: &Option<String>| value.as_deref().map(Secret::new);
+                    Seen::Facts(
+                        variables
+                            .iter()
+                            .map(|(name, value)| (name.clone(), secret(value)))
+                            .collect(),
+                    )
+                }),
         }
     }
+}
+
+fn setting(word: &str) -> Option<SettingName> {
+    SettingName::ALL
+        .into_iter()
+        .find(|name| name.word() == word)
 }
 
 impl WrittenPatch {
@@ -249,8 +396,9 @@ impl WrittenPatch {
         let field = |field: &String| match field.as_str() {
             "image" => Field::Image,
             "commit" => Field::Commit,
-            "ready" => Field::Ready,
             "replicas" => Field::Replicas,
+            "registry" => Field::Registry,
+            word if setting(word).is_some() => Field::Setting(setting(word).unwrap()),
             name if name
                 .chars()
                 .all(|sign| sign.is_ascii_uppercase() || sign == '_') =>

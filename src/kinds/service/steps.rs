@@ -1,28 +1,42 @@
-//! The steps that bring a service in step: what is stored, what runs, and how it fares.
+//! The steps that bring a service in step: what is stored, what should run, and how it fares.
 
-use super::rollout::{self, Carried, Content, Restart, Wanted, WayBack};
-use super::settings;
-use super::{Spec, Variable};
-use crate::kinds::shown::one_line;
+use super::carried::is_explained;
+use super::content::{self, Wanted};
+use super::settings::{self, Wish};
+use super::way_back::runs_already;
+use super::{Spec, placement};
+use crate::kinds::demand::{Demand, Needed};
+use crate::kinds::difference::{Difference, Then};
+use crate::kinds::release;
 use crate::kinds::step::{Address, Ask, Asked, Cause, Effect, Step};
-use crate::kinds::{Declared, release};
+use crate::kinds::variable::{self, Absent, Variable};
+use crate::kinds::{Declared, shown};
 use crate::problem::nearest;
 use crate::source::Origin;
 use crate::world::railway::{
-    self, Change, Deployment, Named, Question, Railway, Service, Setting, Source, Status,
+    self, Change, Named, Owner, Question, Railway, Service, Setting, SettingName, SettingValue,
+    Settings, Source,
 };
 use crate::world::{Action, SETTLING, Seen, World};
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a service is planned with beside its own document.
+#[derive(Debug, Clone, Copy)]
+pub struct Around<'a> {
+    /// The releases by name.
+    pub releases: &'a BTreeMap<String, Declared<release::Spec>>,
+    /// What other documents need of it.
+    pub demands: &'a [Demand],
+    /// What was seen.
+    pub world: &'a World,
+    /// The present moment.
+    pub now: Timestamp,
+}
 
 /// The steps that bring one service in step (design rule 5).
-pub fn steps(
-    declared: &Declared<Spec>,
-    releases: &BTreeMap<String, Declared<release::Spec>>,
-    world: &World,
-    now: Timestamp,
-) -> Asked {
-    let railway = match &world.railway {
+pub fn steps(declared: &Declared<Spec>, around: Around<'_>) -> Asked {
+    let railway = match &around.world.railway {
         Seen::Facts(railway) => railway,
         Seen::Unseen(reason) => return unseen(declared, reason),
         Seen::Unasked => return Asked::default(),
@@ -32,11 +46,11 @@ pub fn steps(
             declared,
             seen,
             railway,
-            world,
-            now,
+            around,
+            wishes: settings::wishes(declared, around.demands, &seen.settings),
             asked: Asked::default(),
         }
-        .all(releases),
+        .all(),
         Some(Seen::Unseen(reason)) => unseen(declared, reason),
         Some(Seen::Unasked) => Asked::default(),
         None => missing(declared, railway),
@@ -61,6 +75,9 @@ fn plain_step(declared: &Declared<Spec>, verb: &'static str, ask: Ask) -> Step {
         origin: Some(declared.document.origin.clone()),
         effect: Effect::Nothing,
         undo: "",
+        deploys: Vec::new(),
+        loses: None,
+        closes: false,
         ask,
     }
 }
@@ -112,7 +129,7 @@ fn missing(declared: &Declared<Spec>, railway: &Railway) -> Asked {
 }
 
 /// What was stored so lately that its deployment may not show yet.
-fn not_yet(at: Timestamp) -> Ask {
+pub(super) fn not_yet(at: Timestamp) -> Ask {
     let deadline = at.saturating_add(SETTLING).unwrap_or(Timestamp::MAX);
     Ask::Wait {
         until: format!("Railway shows the deployment of what was stored at {at:.0}"),
@@ -122,18 +139,43 @@ fn not_yet(at: Timestamp) -> Ask {
 }
 
 /// One service with everything that its steps are decided from.
-struct Asking<'a> {
-    declared: &'a Declared<Spec>,
-    seen: &'a Service,
-    railway: &'a Railway,
-    world: &'a World,
-    now: Timestamp,
-    asked: Asked,
+pub(super) struct Asking<'a> {
+    pub declared: &'a Declared<Spec>,
+    pub seen: &'a Service,
+    pub railway: &'a Railway,
+    pub around: Around<'a>,
+    /// The settings as they should be.
+    pub wishes: Vec<Wish>,
+    pub asked: Asked,
 }
 
 impl Asking<'_> {
-    fn all(mut self, releases: &BTreeMap<String, Declared<release::Spec>>) -> Asked {
-        let wanted = match rollout::wanted(self.declared, releases, &self.seen.source) {
+    fn all(mut self) -> Asked {
+        let wanted = self.wanted();
+        self.ask_for_history();
+        if self.declared.spec.stopped == Some(true) {
+            self.stop(wanted.as_ref());
+            return self.asked;
+        }
+        let deploys = self.set(self.differences(), wanted.as_ref());
+        self.push_to_deploy();
+        match &wanted {
+            Some(wanted) => self.release(wanted, deploys),
+            None if deploys => self.planned_restart(),
+            None => self.run(None),
+        }
+        self.asked
+    }
+
+    fn wanted(&mut self) -> Option<Wanted> {
+        let around = self.around;
+        let wanted = content::wanted(
+            self.declared,
+            around.releases,
+            around.demands,
+            &self.seen.source,
+        );
+        match wanted {
             Ok(wanted) => wanted,
             Err(by) => {
                 self.hold(
@@ -145,25 +187,55 @@ impl Asking<'_> {
                 );
                 None
             }
-        };
-        self.ask_for_history();
-        let deploys = self.set_differences();
-        match &wanted {
-            Some(wanted) => self.release(wanted, deploys),
-            None if deploys => self.planned_restart(),
-            None => self.run(None),
         }
-        self.asked
     }
 
-    fn named(&self) -> Named {
+    pub(super) fn spec(&self) -> &Spec {
+        &self.declared.spec
+    }
+
+    pub(super) fn named(&self) -> Named {
         Named {
             id: self.seen.id.clone(),
             name: self.declared.name.clone(),
         }
     }
 
-    fn step(
+    /// The settings as they will be stored.
+    pub(super) fn wanted_settings(&self) -> Settings {
+        let mut settings = self.seen.settings.clone();
+        for wish in &self.wishes {
+            settings.set(wish.value.clone());
+        }
+        settings
+    }
+
+    /// The settings that somebody manages.
+    pub(super) fn managed_settings(&self) -> BTreeSet<SettingName> {
+        self.wishes.iter().map(|wish| wish.value.name()).collect()
+    }
+
+    /// The variables that somebody manages.
+    pub(super) fn managed_variables(&self) -> BTreeSet<String> {
+        let demanded = self
+            .around
+            .demands
+            .iter()
+            .filter_map(|demand| match &demand.what {
+                Needed::Variable { name, .. } | Needed::Otherwise { name, .. } => {
+                    Some(name.clone())
+                }
+                Needed::Image(_) => None,
+            });
+        self.spec()
+            .variables
+            .keys()
+            .cloned()
+            .chain(demanded)
+            .collect()
+    }
+
+    pub(super) fn step(
         &self,
         field: &str,
         verb: &'static str,
@@ -172,6 +244,14 @@ impl Asking<'_> {
         effect: Effect,
         ask: Ask,
     ) -> Step {
+        let deploys = matches!(
+            effect,
+            Effect::Redeploy
+                | Effect::Rebuild
+                | Effect::Downtime
+                | Effect::DataLoss
+                | Effect::Instant
+        );
         Step {
             of: address(self.declared),
             field: field.to_owned(),
@@ -182,11 +262,25 @@ impl Asking<'_> {
             origin: Some(origin.clone()),
             effect,
             undo: "revert",
+            deploys: if deploys {
+                vec![self.declared.name.clone()]
+            } else {
+                Vec::new()
+            },
+            loses: None,
+            closes: false,
             ask,
         }
     }
 
-    fn hold(&mut self, field: &str, verb: &'static str, by: String, way_out: &str, cause: Cause) {
+    pub(super) fn hold(
+        &mut self,
+        field: &str,
+        verb: &'static str,
+        by: String,
+        way_out: &str,
+        cause: Cause,
+    ) {
         let why = format!("Service/{}", self.declared.name);
         let ask = Ask::Hold {
             by,
@@ -204,54 +298,188 @@ impl Asking<'_> {
         self.asked.steps.push(step);
     }
 
-    /// The history is asked for when something points to a change that the newest deployment may lack, or to a rotation.
-    fn ask_for_history(&mut self) {
-        if self.railway.history != Seen::Unasked {
-            return;
-        }
-        let rotates = self.declared.spec.variables.values().any(
-            |variable| matches!(variable, Variable::From(from) if from.rotated_after.is_some()),
-        );
-        let made = self.seen.newest.as_ref().map(|newest| newest.created_at);
-        let changed_since = self
-            .seen
-            .updated_at
-            .is_none_or(|updated| made.is_none_or(|made| updated > made));
-        if rotates || changed_since {
-            self.asked.questions.insert(Question::History);
+    /// What a deployment means for this service.
+    pub(super) fn deploying(&self) -> Effect {
+        match (&self.seen.source, self.seen.has_volume) {
+            (_, true) => Effect::Downtime,
+            (Source::Repository { .. }, false) => Effect::Rebuild,
+            (Source::Image(_) | Source::Nothing, false) => Effect::Redeploy,
         }
     }
 
+    /// What a deployment of a kept image means for this service.
+    pub(super) fn redeploying(&self) -> Effect {
+        if self.seen.has_volume {
+            Effect::Downtime
+        } else {
+            Effect::Redeploy
+        }
+    }
+
+    /// The history is asked for when something points to a change that the newest deployment may lack, or to a one-shot;
+    /// when it does not explain the change either, so is when variables were written.
+    fn ask_for_history(&mut self) {
+        let rotates =
+            variable::rotates(self.spec().variables.values()) || self.spec().registry.is_some();
+        let made = self.seen.newest.as_ref().map(|newest| newest.created_at);
+        let is_changed_since = self
+            .seen
+            .updated_at
+            .is_none_or(|updated| made.is_none_or(|made| updated > made));
+        if self.railway.history == Seen::Unasked {
+            if rotates || is_changed_since {
+                self.asked.questions.insert(Question::History.into());
+            }
+        } else if is_changed_since
+            && self.railway.written == Seen::Unasked
+            && !self.managed_variables().is_empty()
+            && self.seen.newest.is_some()
+            && self.seen.updated_at.is_some()
+            && !is_explained(self.seen, self.railway)
+        {
+            self.asked.questions.insert(Question::Written.into());
+        }
+    }
+
+    /// Everything that is stored otherwise than it should be; what runs is `release`'s subject.
+    fn differences(&self) -> Vec<Difference> {
+        let spec = self.spec();
+        let mut all = Vec::new();
+        if let Some(replicas) = &spec.replicas {
+            let regions = &self.railway.region_names;
+            all.extend(placement::difference(
+                replicas,
+                self.declared,
+                self.seen,
+                regions,
+            ));
+        }
+        all.extend(settings::differences(&self.wishes, &self.seen.settings));
+        let by_file = settings::by_file(&self.wishes, self.seen);
+        for (name, words) in by_file {
+            all.retain(|difference| difference.field != name.word());
+            all.extend(
+                self.wishes
+                    .iter()
+                    .filter(|wish| wish.value.name() == name)
+                    .map(|wish| Difference {
+                        field: name.word().to_owned(),
+                        verb: "tell",
+                        from: None,
+                        to: None,
+                        why: wish.why.clone(),
+                        origin: wish.origin.clone(),
+                        closes: false,
+                        then: Then::Told(words.clone()),
+                    }),
+            );
+        }
+        if let Some(registry) = &spec.registry {
+            all.extend(settings::registry_difference(
+                registry,
+                self.declared,
+                self.seen,
+                &self.railway.history,
+                self.around.world,
+                self.around.now,
+            ));
+        }
+        all.extend(self.variables());
+        all
+    }
+
+    fn variables(&self) -> Vec<Difference> {
+        let declared = self.spec().variables.iter().map(|(name, variable)| {
+            let origin = self.declared.origin(&["variables", name]);
+            (name.as_str(), variable.clone(), origin, None)
+        });
+        let demanded = self.around.demands.iter().filter_map(|demand| {
+            let (name, variable) = match &demand.what {
+                Needed::Variable { name, value } => (name, Variable::Text(value.clone())),
+                Needed::Otherwise { name, value } if self.has(name, value) => {
+                    (name, Variable::Absent(Absent { absent: true }))
+                }
+                Needed::Otherwise { .. } | Needed::Image(_) => return None,
+            };
+            Some((name.as_str(), variable, &demand.origin, Some(demand)))
+        });
+        let mut all = Vec::new();
+        for (name, variable, origin, demand) in declared.chain(demanded) {
+            let place = variable::Place {
+                name,
+                owner: &self.seen.id,
+                origin,
+                history: &self.railway.history,
+                world: self.around.world,
+                now: self.around.now,
+            };
+            let closes = demand.is_some_and(Demand::closes);
+            let difference = match &self.seen.variables {
+                Seen::Facts(stored) => variable::difference(&variable, stored.get(name), &place),
+                // Closing does not wait for what cannot be seen.
+                Seen::Unseen(_) if closes => variable::difference(&variable, None, &place),
+                Seen::Unseen(_) | Seen::Unasked => None,
+            };
+            all.extend(difference.map(|difference| Difference {
+                closes,
+                why: demand.map_or(difference.why, |demand| demand.why.clone()),
+                then: if closes {
+                    in_any_case(difference.then, name, &variable)
+                } else {
+                    difference.then
+                },
+                ..difference
+            }));
+        }
+        if let Seen::Unseen(reason) = &self.seen.variables
+            && !self.spec().variables.is_empty()
+        {
+            all.push(Difference {
+                field: "variables".to_owned(),
+                verb: "set",
+                from: None,
+                to: None,
+                why: "variables".to_owned(),
+                origin: self.declared.origin(&["variables"]).clone(),
+                closes: false,
+                then: Then::Unseen(reason.clone()),
+            });
+        }
+        all
+    }
+
+    /// Whether a variable has a value, as far as it can be seen.
+    fn has(&self, name: &str, value: &str) -> bool {
+        self.seen
+            .variables
+            .facts()
+            .and_then(|stored| stored.get(name)?.value.as_ref())
+            .is_some_and(|stored| stored.reveal() == value)
+    }
+
     /// Asks for all that is stored differently; says whether a deployment comes of it.
-    fn set_differences(&mut self) -> bool {
-        let differences = settings::differences(
-            self.declared,
-            self.seen,
-            &self.railway.region_names,
-            &self.railway.history,
-            self.world,
-            self.now,
-        );
+    fn set(&mut self, differences: Vec<Difference>, wanted: Option<&Wanted>) -> bool {
+        let back = self.after_way_back(&differences, wanted);
         let mut deploys = false;
         for difference in differences {
+            let is_back = back.is_some() && matches!(difference.then, Then::Set(Setting::Plain(_)));
             let effect = match &difference.then {
-                settings::Then::Set(Setting::Replicas(_)) => Effect::Hot,
-                settings::Then::Set(_) => self.deploying(),
-                settings::Then::Hold { .. }
-                | settings::Then::Unseen(_)
-                | settings::Then::Told(_) => Effect::Nothing,
+                Then::Set(_) if is_back => Effect::Nothing,
+                Then::Set(Setting::Replicas(change)) => self.scaling(change),
+                Then::Set(_) => self.deploying(),
+                Then::Hold { .. } | Then::Unseen(_) | Then::Told(_) => Effect::Nothing,
             };
-            deploys |= effect.deploys();
-            let ask = match difference.then {
-                settings::Then::Set(set) => {
+            let ask = match (difference.then, &back) {
+                (Then::Set(_), Some(ask)) if is_back => ask.clone(),
+                (Then::Set(set), _) => {
                     Ask::Make(Action::Railway(railway::Action::Change(Change {
-                        service: self.named(),
+                        of: Owner::Service(self.named()),
                         set,
                     })))
                 }
-                settings::Then::Hold { by, way_out, cause } => Ask::Hold { by, way_out, cause },
-                settings::Then::Unseen(reason) => Ask::Unseen(reason),
-                settings::Then::Told(words) => Ask::Told(words),
+                (Then::Hold { by, way_out, cause }, _) => Ask::Hold { by, way_out, cause },
+                (Then::Unseen(reason), _) => Ask::Unseen(reason),
+                (Then::Told(words), _) => Ask::Told(words),
             };
             let step = self.step(
                 &difference.field,
@@ -261,471 +489,146 @@ impl Asking<'_> {
                 effect,
                 ask,
             );
+            deploys |= step.deploys();
             self.asked.steps.push(Step {
                 from: difference.from,
                 to: difference.to,
+                closes: difference.closes,
                 ..step
             });
         }
         deploys
     }
 
-    /// What a deployment means for this service.
-    fn deploying(&self) -> Effect {
-        match (&self.seen.source, self.seen.has_volume) {
-            (_, true) => Effect::Downtime,
-            (Source::Repository { .. }, false) => Effect::Rebuild,
-            (Source::Image(_) | Source::Nothing, false) => Effect::Redeploy,
+    /// What is left after a way back to a kept deployment: what it runs is to be stored, image and settings together.
+    /// Nothing where the newest deployment is no such way back, or where something else has to be deployed.
+    pub(super) fn after_way_back(
+        &self,
+        differences: &[Difference],
+        wanted: Option<&Wanted>,
+    ) -> Option<Ask> {
+        let (content::Content::Image(image), Source::Image(stored)) =
+            (&wanted?.content, &self.seen.source)
+        else {
+            return None;
+        };
+        if content::is_same_image(stored, image) {
+            return None;
         }
-    }
-
-    fn release(&mut self, wanted: &Wanted, deploys: bool) {
-        match &wanted.content {
-            Content::Image(image) => match &self.seen.source {
-                Source::Image(stored) if rollout::is_same_image(stored, image) => {
-                    self.run_unless(deploys, wanted);
+        let newest = runs_already(image, self.seen, &self.railway.history)?;
+        let mut settings: Vec<SettingValue> = Vec::new();
+        for difference in differences {
+            match &difference.then {
+                Then::Set(Setting::Plain(value)) => {
+                    let runs = newest.settings.as_ref()?.value(value.name());
+                    if !settings::is_same(&runs, value) || !settings::can_be_stored(value) {
+                        return None;
+                    }
+                    settings.push(value.clone());
                 }
-                Source::Image(_) | Source::Nothing | Source::Repository { .. } => {
-                    self.release_image(image, wanted, deploys);
-                }
-            },
-            Content::Commit(commit) => {
-                let runs = self
-                    .seen
-                    .newest
-                    .as_ref()
-                    .and_then(|newest| newest.commit.clone());
-                if runs.as_ref() == Some(commit) {
-                    self.run_unless(deploys, wanted);
-                } else {
-                    self.release_commit(commit, runs.as_deref(), wanted, deploys);
-                }
+                Then::Set(Setting::Replicas(_))
+                | Then::Hold { .. }
+                | Then::Unseen(_)
+                | Then::Told(_) => {}
+                Then::Set(_) => return None,
             }
         }
+        Some(match &newest.status {
+            railway::Status::Rolling(word) => self.rolling(newest, word, "store what it runs"),
+            _ => Ask::Make(Action::Railway(railway::Action::Store {
+                service: self.named(),
+                image: image.clone(),
+                settings,
+            })),
+        })
     }
 
-    fn run_unless(&mut self, deploys: bool, wanted: &Wanted) {
-        if deploys {
-            self.planned_restart();
+    fn scaling(&self, change: &BTreeMap<String, Option<u32>>) -> Effect {
+        let moves = self
+            .seen
+            .placement
+            .facts()
+            .is_some_and(|stored| placement::moves(change, stored));
+        if self.seen.has_volume && moves {
+            Effect::Migration
         } else {
-            self.run(Some(wanted));
+            Effect::Hot
         }
     }
 
-    fn release_image(&mut self, image: &str, wanted: &Wanted, deploys: bool) {
-        let (from, to) = match &self.seen.source {
-            Source::Image(stored) => {
-                let (from, to) = rollout::moved(stored, image);
-                (Some(from), to)
-            }
-            Source::Nothing | Source::Repository { .. } => (None, rollout::image_words(image)),
+    fn push_to_deploy(&mut self) {
+        let Some(wanted) = self.spec().push_to_deploy else {
+            return;
         };
-        if self.seen.updates_itself {
-            let by = "Railway moves this image by itself (image auto-updates are on)".to_owned();
-            return self.hold(
-                "image",
-                "release",
-                by,
-                "turn auto-updates off in the service's settings at Railway",
-                Cause::Somebody,
-            );
+        if !matches!(self.seen.source, Source::Repository { .. }) {
+            return;
         }
-        let already = if deploys {
-            None
-        } else {
-            rollout::runs_already(image, self.seen, &self.railway.history)
-        };
-        let (effect, ask) = match already.as_ref().map(|newest| (newest, &newest.status)) {
-            Some((_, Status::Healthy)) => {
-                let store = railway::Action::StoreImage {
+        let word = |enabled: bool| if enabled { "on" } else { "off" }.to_owned();
+        let (from, ask) = match &self.seen.push_to_deploy {
+            Seen::Facts(enabled) if *enabled == wanted => return,
+            Seen::Facts(enabled) => {
+                let action = railway::Action::PushToDeploy {
                     service: self.named(),
-                    image: image.to_owned(),
+                    enabled: wanted,
                 };
-                (Effect::Nothing, Ask::Make(Action::Railway(store)))
+                (Some(word(*enabled)), Ask::Make(Action::Railway(action)))
             }
-            Some((newest, Status::Rolling(word))) => (
-                Effect::Instant,
-                self.rolling(newest, word, "store its image"),
-            ),
-            Some(_) | None => self.change_image(image, deploys),
-        };
-        let undo = if effect == Effect::Instant {
-            "revert"
-        } else {
-            "revert, instant while the image is kept"
-        };
-        let step = self.step(
-            "image",
-            "release",
-            wanted.why.clone(),
-            &wanted.origin,
-            effect,
-            ask,
-        );
-        self.asked.steps.push(Step {
-            from,
-            to: Some(to),
-            undo,
-            ..step
-        });
-        self.planned_restart();
-    }
-
-    /// Back to a kept deployment where nothing but the image has changed since, else by a patch.
-    fn change_image(&mut self, image: &str, deploys: bool) -> (Effect, Ask) {
-        let way_back = if deploys {
-            WayBack::None
-        } else {
-            rollout::way_back(image, self.seen, self.railway)
-        };
-        let service = self.named();
-        match way_back {
-            WayBack::To(kept) => {
-                let action = railway::Action::Rollback {
-                    service,
-                    deployment: kept.id,
-                    image: image.to_owned(),
-                };
-                return (Effect::Instant, Ask::Make(Action::Railway(action)));
-            }
-            WayBack::Unasked => {
-                self.asked.questions.insert(Question::History);
-                self.asked.questions.insert(Question::Kept {
-                    service: self.declared.name.clone(),
-                });
-            }
-            WayBack::None => {}
-        }
-        let action = railway::Action::Change(Change {
-            service,
-            set: Setting::Image(image.to_owned()),
-        });
-        let effect = if self.seen.has_volume {
-            Effect::Downtime
-        } else {
-            Effect::Redeploy
-        };
-        (effect, Ask::Make(Action::Railway(action)))
-    }
-
-    fn release_commit(&mut self, commit: &str, runs: Option<&str>, wanted: &Wanted, deploys: bool) {
-        // A patch that is sent anyway carries the commit; whether Railway deploys it by that is open, and the next look tells.
-        let action = if deploys {
-            railway::Action::Change(Change {
-                service: self.named(),
-                set: Setting::Commit(commit.to_owned()),
-            })
-        } else {
-            railway::Action::Deploy {
-                service: self.named(),
-                commit: Some(commit.to_owned()),
-            }
-        };
-        let fresh =
-            rollout::fresh_change(self.seen, &self.railway.history, self.now).filter(|_| !deploys);
-        let ask = fresh.map_or(Ask::Make(Action::Railway(action)), not_yet);
-        let step = self.step(
-            "commit",
-            "release",
-            wanted.why.clone(),
-            &wanted.origin,
-            Effect::Rebuild,
-            ask,
-        );
-        self.asked.steps.push(Step {
-            from: runs.map(rollout::commit_words),
-            to: Some(rollout::commit_words(commit)),
-            ..step
-        });
-        self.planned_restart();
-    }
-
-    /// Stored as declared: what is left is whether it runs.
-    fn run(&mut self, wanted: Option<&Wanted>) {
-        let spec = &self.declared.spec;
-        let Some(newest) = &self.seen.newest else {
-            if let Some(wanted) = wanted {
-                self.deploy(wanted, "nothing is deployed");
-            }
-            return;
-        };
-        if let Status::Unknown(word) = &newest.status {
-            let reason = format!(
-                "its newest deployment is in a state that this version does not know: {}",
-                one_line(word)
-            );
-            let step = self.step(
-                "deployment",
-                "look",
-                "deployment".to_owned(),
-                &self.declared.document.origin,
-                Effect::Nothing,
-                Ask::Unseen(reason),
-            );
-            self.asked.steps.push(step);
-            return;
-        }
-        match rollout::carried(
-            newest,
-            self.seen,
-            wanted,
-            spec,
-            &self.railway.history,
-            self.now,
-        ) {
-            Carried::Yes => self.settle(newest, wanted),
-            Carried::NotYet(at) => self.judge(wanted, not_yet(at)),
-            Carried::No(lack) => match wanted {
-                Some(wanted) => self.deploy(wanted, &lack),
-                None => self.deploy_stored(lack),
-            },
-        }
-    }
-
-    /// The newest deployment is what is wanted: see how it fares.
-    fn settle(&mut self, newest: &Deployment, wanted: Option<&Wanted>) {
-        let due = rollout::restart(&self.declared.spec, Some(newest), self.now);
-        match &newest.status {
-            Status::Rolling(word) => {
-                let ask = self.rolling(newest, word, "nothing more");
-                self.judge(wanted, ask);
-            }
-            Status::NeedsApproval => {
-                let by = format!("deployment {} waits for an approval at Railway", newest.id);
-                self.judge(
-                    wanted,
-                    Ask::Hold {
-                        by,
-                        way_out: "approve it in Railway's dashboard".to_owned(),
-                        cause: Cause::Somebody,
-                    },
-                );
-            }
-            Status::Skipped if matches!(due, Restart::Due(_)) => self.restart(newest, due),
-            Status::Skipped => {
-                let by = format!(
-                    "Railway skipped deployment {}: its checks failed, or none of its paths changed",
-                    newest.id
-                );
-                self.judge(
-                    wanted,
-                    Ask::Hold {
-                        by,
-                        way_out: "mend the checks, or write `restartedAfter` with the time of now"
-                            .to_owned(),
-                        cause: Cause::Unhealthy,
-                    },
-                );
-            }
-            Status::Failed(_) if matches!(due, Restart::Due(_)) => self.restart(newest, due),
-            Status::Failed(word) => self.failed(newest, word, wanted),
-            Status::Removed => self.gone(wanted, "was removed"),
-            Status::Healthy if newest.stopped => self.gone(wanted, "was stopped"),
-            Status::Healthy => self.restart(newest, due),
-            Status::Unknown(_) => {}
-        }
-    }
-
-    fn failed(&mut self, newest: &Deployment, word: &str, wanted: Option<&Wanted>) {
-        let log = match &self.seen.log {
-            Seen::Facts(lines) if !lines.is_empty() => format!(": {}", lines.join(" ⏎ ")),
-            Seen::Facts(_) | Seen::Unseen(_) => String::new(),
+            Seen::Unseen(reason) => (None, Ask::Unseen(reason.clone())),
             Seen::Unasked => {
-                self.asked.questions.insert(Question::Log {
-                    service: self.declared.name.clone(),
-                });
-                String::new()
+                let service = self.declared.name.clone();
+                self.asked
+                    .questions
+                    .insert(Question::Push { service }.into());
+                return;
             }
         };
-        let serving = if self.seen.is_serving {
-            "the one before it still serves"
-        } else {
-            "nothing serves"
-        };
-        let by = format!(
-            "deployment {} is {}, {serving}{log}",
-            newest.id,
-            one_line(word)
-        );
-        let way_out = "git revert, declare something else, or write `restartedAfter` with the time of now to try again".to_owned();
-        self.judge(
-            wanted,
-            Ask::Hold {
-                by,
-                way_out,
-                cause: Cause::Unhealthy,
-            },
-        );
-    }
-
-    fn gone(&mut self, wanted: Option<&Wanted>, what: &str) {
-        match wanted {
-            Some(wanted) => self.deploy(wanted, &format!("the newest deployment {what}")),
-            None => {
-                let ask = Ask::Told(format!(
-                    "nothing runs: the newest deployment {what}, and this document does not say what should run"
-                ));
-                let step = self.step(
-                    "deployment",
-                    "tell",
-                    "deployment".to_owned(),
-                    &self.declared.document.origin,
-                    Effect::Nothing,
-                    ask,
-                );
-                self.asked.steps.push(step);
-            }
-        }
-    }
-
-    fn deploy(&mut self, wanted: &Wanted, lack: &str) {
-        let commit = match &wanted.content {
-            Content::Commit(commit) => Some(commit.clone()),
-            Content::Image(_) => None,
-        };
-        let ask = Ask::Make(Action::Railway(railway::Action::Deploy {
-            service: self.named(),
-            commit,
-        }));
-        let step = self.step(
-            "deployment",
-            "deploy",
-            format!("{}, and {lack}", wanted.why),
-            &wanted.origin,
-            self.deploying(),
-            ask,
-        );
-        self.asked.steps.push(step);
-        self.planned_restart();
-    }
-
-    fn deploy_stored(&mut self, lack: String) {
-        let ask = Ask::Make(Action::Railway(railway::Action::Deploy {
-            service: self.named(),
-            commit: None,
-        }));
-        let step = self.step(
-            "deployment",
-            "deploy",
-            lack,
-            self.declared.origin(&["variables"]),
-            self.deploying(),
-            ask,
-        );
-        self.asked.steps.push(step);
-        self.planned_restart();
-    }
-
-    fn restart(&mut self, newest: &Deployment, restart: Restart) {
-        let Restart::Due(after) = restart else {
-            return self.planned_restart();
-        };
-        let service = self.named();
-        let action = match &newest.status {
-            // What never came up has left no image to start again.
-            Status::Failed(_) | Status::Skipped => railway::Action::Deploy {
-                service,
-                commit: newest.commit.clone(),
-            },
-            _ => railway::Action::Redeploy {
-                service,
-                deployment: newest.id.clone(),
-            },
-        };
-        let effect = if self.seen.has_volume {
-            Effect::Downtime
-        } else {
-            Effect::Redeploy
-        };
-        let why = format!("restartedAfter: {after}");
-        let step = self.step(
-            "restartedAfter",
-            "restart",
-            why,
-            self.declared.origin(&["restartedAfter"]),
-            effect,
-            Ask::Make(Action::Railway(action)),
-        );
-        let from = Some(format!("deployed {:.0}", newest.created_at));
+        let origin = self.declared.origin(&["pushToDeploy"]).clone();
+        let why = format!("pushToDeploy: {wanted}");
+        let step = self.step("pushToDeploy", "set", why, &origin, Effect::Nothing, ask);
         self.asked.steps.push(Step {
             from,
-            to: Some(after.to_string()),
-            undo: "nothing to undo",
+            to: Some(word(wanted)),
             ..step
         });
     }
 
-    /// A restart that lies ahead or was missed; one that is due comes with any deployment that is made now.
-    fn planned_restart(&mut self) {
-        let (ask, verb) =
-            match rollout::restart(&self.declared.spec, self.seen.newest.as_ref(), self.now) {
-                Restart::Done | Restart::Due(_) => return,
-                Restart::Ahead(after) => (
-                    Ask::Wait {
-                        until: format!("it is {after}"),
-                        deadline: after,
-                        then: "restart".to_owned(),
-                    },
-                    "restart",
-                ),
-                Restart::Missed(after) => (
-                    Ask::Told(format!(
-                        "missed: a restart was to begin at {after}, more than an hour ago"
-                    )),
-                    "restart",
-                ),
-            };
-        let step = self.step(
-            "restartedAfter",
-            verb,
-            "restartedAfter".to_owned(),
-            self.declared.origin(&["restartedAfter"]),
-            Effect::Nothing,
-            ask,
-        );
-        self.asked.steps.push(Step {
-            undo: "nothing to undo",
-            ..step
-        });
-    }
-
-    fn rolling(&self, newest: &Deployment, word: &str, then: &str) -> Ask {
-        let deadline = rollout::deadline(newest, &self.declared.spec);
-        if self.now > deadline {
-            let by = format!(
-                "deployment {} has been {} since {:.0}",
-                newest.id,
-                one_line(word),
-                newest.created_at
-            );
-            let way_out = "look at its log at Railway; git revert, or write `restartedAfter` with the time of now".to_owned();
-            return Ask::Hold {
-                by,
-                way_out,
-                cause: Cause::Unhealthy,
-            };
+    /// What a stopped service is not given now.
+    pub(super) fn put_off(&mut self, wanted: Option<&Wanted>) {
+        let mut waiting: Vec<String> = self
+            .differences()
+            .into_iter()
+            .filter(|difference| matches!(difference.then, Then::Set(_)))
+            .map(|difference| difference.field)
+            .collect();
+        if let (Some(content::Content::Image(image)), Source::Image(stored)) =
+            (wanted.map(|wanted| &wanted.content), &self.seen.source)
+            && !content::is_same_image(image, stored)
+        {
+            waiting.push("image".to_owned());
         }
-        Ask::Wait {
-            until: format!(
-                "deployment {} is up ({})",
-                rollout::short(&newest.id),
-                one_line(word)
-            ),
-            deadline,
-            then: then.to_owned(),
+        if waiting.is_empty() {
+            return;
         }
-    }
-
-    /// What the newest deployment, which is what is wanted, asks for.
-    fn judge(&mut self, wanted: Option<&Wanted>, ask: Ask) {
-        let (why, origin) = match wanted {
-            Some(wanted) => (wanted.why.clone(), &wanted.origin),
-            None => (
-                format!("Service/{}", self.declared.name),
-                &self.declared.document.origin,
-            ),
-        };
-        let step = self.step("deployment", "deploy", why, origin, Effect::Nothing, ask);
+        let ask = Ask::Told(format!(
+            "kept for when it starts: {}",
+            shown::few(&waiting, 5)
+        ));
+        let origin = self.declared.document.origin.clone();
+        let why = format!("Service/{}", self.declared.name);
+        let step = self.step("stopped", "tell", why, &origin, Effect::Nothing, ask);
         self.asked.steps.push(step);
+    }
+}
+
+/// Closing writes over what it cannot compare, and over what is sealed.
+fn in_any_case(then: Then, name: &str, variable: &Variable) -> Then {
+    match (then, variable) {
+        (Then::Unseen(_) | Then::Hold { .. }, Variable::Text(text)) => {
+            Then::Set(Setting::Variable {
+                name: name.to_owned(),
+                value: railway::VariableValue::Text(text.clone()),
+            })
+        }
+        (then, _) => then,
     }
 }

@@ -1,10 +1,11 @@
 //! Railway's answers as values of the world: defaults filled in, masks kept as unknown, one bad part never spoiling another.
 
+use super::deploy::{self, text};
 use super::exchange::Problem;
 use crate::providers::Scope;
 use crate::world::railway::{
-    Deployment, Field, History, Named, Patch, PatchState, READY_SECONDS, Railway, Ready, Service,
-    Source, Status, Variable,
+    Active, Deployment, Field, History, Named, Patch, PatchState, Railway, Service, SettingName,
+    Source, Staged, Status, Variable, Written,
 };
 use crate::world::secret::{Scrubber, Secret};
 use crate::world::{Failure, Seen};
@@ -74,7 +75,7 @@ pub fn railway(
     let (staged, history) = if under.is_empty() {
         (staged(data, problems), history(data, problems))
     } else if environment["unmergedChangesCount"].as_u64() == Some(0) {
-        (Seen::Facts(Vec::new()), Seen::Unasked)
+        (Seen::Facts(Staged::default()), Seen::Unasked)
     } else {
         (Seen::Unasked, Seen::Unasked)
     };
@@ -83,8 +84,10 @@ pub fn railway(
         environment: environment_named,
         services,
         elsewhere,
+        shared: variables(config.get("sharedVariables").unwrap_or(&Value::Null)),
         staged,
         history,
+        written: Seen::Unasked,
         region_names: region_names(&data["regions"]),
     })
 }
@@ -158,41 +161,57 @@ fn service(instance: &Value, configs: Option<&Map<String, Value>>) -> Seen<Servi
             None => return Seen::Unseen("its newest deployment cannot be read".to_owned()),
         },
     };
-    let deploy = config.get("deploy").unwrap_or(&Value::Null);
-    let auto = &config.get("source").unwrap_or(&Value::Null)["autoUpdates"]["type"];
+    let part = |name: &str| config.get(name).unwrap_or(&Value::Null);
+    let deploy = part("deploy");
+    let auto = &part("source")["autoUpdates"]["type"];
     Seen::Facts(Service {
         id: id.to_owned(),
-        source: source(config.get("source").unwrap_or(&Value::Null)),
+        source: source(part("source")),
         updates_itself: auto.as_str().is_some_and(|kind| kind != "disabled"),
-        ready: Ready {
-            path: text(&deploy["healthcheckPath"]),
-            within_seconds: deploy["healthcheckTimeout"]
-                .as_u64()
-                .unwrap_or(READY_SECONDS),
-        },
+        settings: deploy::settings(deploy),
+        // Null may stand for credentials that are there (facts/railway.md 2.3).
+        has_registry: deploy["registryCredentials"].as_object().map(|_| true),
         placement: placement(deploy),
-        variables: variables(config.get("variables").unwrap_or(&Value::Null)),
+        variables: variables(part("variables")),
         has_volume: config
             .get("volumeMounts")
             .and_then(Value::as_object)
             .is_some_and(|mounts| mounts.values().any(|mount| !mount.is_null())),
-        has_schedule: text(&deploy["cronSchedule"]).is_some(),
+        domains: domains(part("networking")),
         updated_at: time(&instance["updatedAt"]),
-        is_serving: instance["activeDeployments"]
-            .as_array()
-            .is_some_and(|active| !active.is_empty()),
+        active: active(&instance["activeDeployments"]),
         newest,
+        push_to_deploy: Seen::Unasked,
         kept: Seen::Unasked,
         log: Seen::Unasked,
     })
 }
 
-/// Text that says something: both null and "" mean that nothing is set.
-fn text(value: &Value) -> Option<String> {
-    value
-        .as_str()
-        .filter(|text| !text.is_empty())
-        .map(str::to_owned)
+fn active(deployments: &Value) -> Vec<Active> {
+    let read = |node: &Value| {
+        Some(Active {
+            id: node["id"].as_str()?.to_owned(),
+            stopped: node["deploymentStopped"].as_bool() == Some(true),
+        })
+    };
+    deployments
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(read)
+        .collect()
+}
+
+/// People's own domains first: that is where customers are.
+fn domains(networking: &Value) -> Vec<String> {
+    let names = |of: &str| {
+        let entries = networking[of].as_object().into_iter().flatten();
+        entries
+            .filter(|(_, domain)| !domain.is_null())
+            .map(|(name, _)| name.clone())
+            .collect::<Vec<_>>()
+    };
+    [names("customDomains"), names("serviceDomains")].concat()
 }
 
 fn time(value: &Value) -> Option<Timestamp> {
@@ -260,11 +279,15 @@ fn variable(stored: &Value) -> Variable {
     let sealed = stored["isSealed"].as_bool() == Some(true);
     let value = stored["value"]
         .as_str()
-        .filter(|value| !sealed && !value.is_empty() && !value.chars().all(|sign| sign == '*'));
+        .filter(|value| !sealed && !is_mask(value));
     Variable {
         value: value.map(Secret::new),
         sealed,
     }
+}
+
+fn is_mask(value: &str) -> bool {
+    value.chars().all(|sign| sign == '*')
 }
 
 /// The deployments of a connection, without those that cannot be read.
@@ -288,7 +311,63 @@ fn deployment(node: &Value) -> Option<Deployment> {
         patch: text(&meta["patchId"]),
         stopped: node["deploymentStopped"].as_bool() == Some(true),
         can_rollback: node["canRollback"].as_bool() == Some(true),
+        settings: meta["serviceManifest"]["deploy"]
+            .as_object()
+            .map(|_| deploy::settings(&meta["serviceManifest"]["deploy"])),
+        by_file: by_file(meta),
+        variables: Seen::Unasked,
     })
+}
+
+/// The settings that `railway.json` decides, by the paths that a deployment's `meta` maps to places in it (facts/railway.md 4).
+fn by_file(meta: &Value) -> BTreeMap<SettingName, String> {
+    let Some(file) = text(&meta["configFile"]) else {
+        return BTreeMap::new();
+    };
+    let mapped = meta["propertyFileMapping"]
+        .as_object()
+        .into_iter()
+        .flatten();
+    mapped
+        .filter_map(|(field, _)| deploy::name(field.rsplit('.').next()?))
+        .map(|name| (name, file.clone()))
+        .collect()
+}
+
+/// The variables that a deployment was started with; a mask is no value.
+pub fn snapshot(data: &Value) -> Seen<BTreeMap<String, Option<Secret>>> {
+    let Some(variables) = data["deploymentSnapshot"]["variables"].as_object() else {
+        return Seen::Unseen(
+            "Railway does not tell with which variables it was started".to_owned(),
+        );
+    };
+    let value = |value: &Value| {
+        let text = value.as_str().filter(|text| !is_mask(text));
+        text.map(Secret::new)
+    };
+    Seen::Facts(
+        variables
+            .iter()
+            .filter(|(name, _)| !name.starts_with("RAILWAY_"))
+            .map(|(name, ran)| (name.clone(), value(ran)))
+            .collect(),
+    )
+}
+
+/// When the variables of these nodes were made and written last.
+pub fn written(nodes: &[Value]) -> BTreeMap<(String, String), Written> {
+    nodes
+        .iter()
+        .filter_map(|node| {
+            let owner = node["serviceId"].as_str().unwrap_or_default();
+            let name = node["name"].as_str()?;
+            let written = Written {
+                created_at: time(&node["createdAt"])?,
+                updated_at: time(&node["updatedAt"])?,
+            };
+            Some(((owner.to_owned(), name.to_owned()), written))
+        })
+        .collect()
 }
 
 /// facts/railway.md 4.
@@ -316,8 +395,8 @@ const PARTS: &[&str] = &[
     "privateNetworkDisabled",
 ];
 
-/// What is staged and not committed, by the paths that it touches.
-pub fn staged(data: &Value, problems: &[Problem]) -> Seen<Vec<String>> {
+/// What is staged and not committed.
+pub fn staged(data: &Value, problems: &[Problem]) -> Seen<Staged> {
     if let Some(words) = failed(problems, "environmentStagedChanges") {
         return Seen::Unseen(words);
     }
@@ -329,10 +408,13 @@ pub fn staged(data: &Value, problems: &[Problem]) -> Seen<Vec<String>> {
                 let part = path.split('.').next().unwrap_or(path);
                 !counts_none || PARTS.contains(&part)
             };
-            Seen::Facts(paths(parts).into_iter().filter(is_change).collect())
+            Seen::Facts(Staged {
+                paths: paths(parts).into_iter().filter(is_change).collect(),
+                failed: text(&patch["lastAppliedError"]),
+            })
         }
         // What was committed last is answered where nothing is staged.
-        (Some("COMMITTED" | "APPLYING"), _) => Seen::Facts(Vec::new()),
+        (Some("COMMITTED" | "APPLYING"), _) => Seen::Facts(Staged::default()),
         _ => Seen::Unseen("Railway does not tell what is staged".to_owned()),
     }
 }
@@ -419,6 +501,12 @@ fn patch(node: &Value) -> Option<Patch> {
 fn touched(patch: &Value) -> BTreeMap<String, BTreeSet<Field>> {
     let mut touched: BTreeMap<String, BTreeSet<Field>> = BTreeMap::new();
     for (key, value) in patch.as_object().into_iter().flatten() {
+        if key == "sharedVariables" {
+            let names = value.as_object().into_iter().flatten();
+            let fields = names.map(|(name, _)| Field::Variable(name.clone()));
+            touched.entry(String::new()).or_default().extend(fields);
+            continue;
+        }
         if key != "services" {
             touched
                 .entry(String::new())
@@ -447,9 +535,10 @@ fn fields(parts: &Value) -> BTreeSet<Field> {
         other => Field::Other(format!("source.{other}")),
     });
     let deploy = below("deploy").map(|key| match key {
-        "healthcheckPath" | "healthcheckTimeout" => Field::Ready,
         "multiRegionConfig" | "numReplicas" | "region" => Field::Replicas,
-        other => Field::Other(format!("deploy.{other}")),
+        "registryCredentials" => Field::Registry,
+        other => deploy::name(other)
+            .map_or_else(|| Field::Other(format!("deploy.{other}")), Field::Setting),
     });
     let variables = below("variables").map(|name| Field::Variable(name.to_owned()));
     let others = parts

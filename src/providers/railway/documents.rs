@@ -12,7 +12,7 @@ macro_rules! project_parts {
 macro_rules! environment_parts {
     () => {
         "fragment EnvironmentParts on Environment { id name unmergedChangesCount config(decryptVariables: true) serviceInstances(first: $page) { ...Instances } }
-fragment Instances on EnvironmentServiceInstancesConnection { edges { node { serviceId serviceName updatedAt latestDeployment { ...DeploymentParts } activeDeployments { id } } } pageInfo { hasNextPage endCursor } }
+fragment Instances on EnvironmentServiceInstancesConnection { edges { node { serviceId serviceName updatedAt latestDeployment { ...DeploymentParts } activeDeployments { id deploymentStopped } } } pageInfo { hasNextPage endCursor } }
 "
     };
 }
@@ -26,7 +26,7 @@ macro_rules! deployment_parts {
 
 macro_rules! history_parts {
     () => {
-        "fragment Staged on EnvironmentPatch { status patch(decryptVariables: false) }
+        "fragment Staged on EnvironmentPatch { status lastAppliedError patch(decryptVariables: false) }
 fragment Patches on QueryEnvironmentPatchesConnection { edges { node { id status message createdAt appliedAt lastAppliedError patch(decryptVariables: false) } } pageInfo { hasNextPage } }
 "
     };
@@ -82,7 +82,7 @@ pub const MORE_INSTANCES: &str = concat!(
     "query MoreInstances($project: String!, $environment: String!, $page: Int!, $after: String) {
   environment(id: $environment, projectId: $project) { serviceInstances(first: $page, after: $after) { ...Instances } }
 }
-fragment Instances on EnvironmentServiceInstancesConnection { edges { node { serviceId serviceName updatedAt latestDeployment { ...DeploymentParts } activeDeployments { id } } } pageInfo { hasNextPage endCursor } }
+fragment Instances on EnvironmentServiceInstancesConnection { edges { node { serviceId serviceName updatedAt latestDeployment { ...DeploymentParts } activeDeployments { id deploymentStopped } } } pageInfo { hasNextPage endCursor } }
 ",
     deployment_parts!()
 );
@@ -109,6 +109,24 @@ pub const LOG: &str = "query Log($deployment: String!) {
 }
 ";
 
+/// The variables that a deployment was started with.
+pub const SNAPSHOT: &str = "query Snapshot($deployment: String!) {
+  deploymentSnapshot(deploymentId: $deployment) { variables }
+}
+";
+
+/// When each variable of an environment was written last.
+pub const WRITTEN: &str = "query Written($project: String!, $environment: String!, $page: Int!, $after: String) {
+  environment(id: $environment, projectId: $project) { variables(first: $page, after: $after) { edges { node { name serviceId createdAt updatedAt } } pageInfo { hasNextPage endCursor } } }
+}
+";
+
+/// Whether a push deploys a service.
+pub const PUSH: &str = "query Push($project: String!, $environment: String!, $service: String!) {
+  serviceInstanceAutoDeployStatus(projectId: $project, environmentId: $environment, serviceId: $service) { enabled }
+}
+";
+
 /// Who a bearer token is.
 pub const WHO: &str = "query Who { apiToken { workspaces { id name } } }
 ";
@@ -125,9 +143,15 @@ pub const PATCH: &str =
 }
 ";
 
-/// Stores an image without deploying it.
-pub const STORE_IMAGE: &str = "mutation StoreImage($environment: String!, $service: String!, $image: String!) {
-  serviceInstanceUpdate(environmentId: $environment, serviceId: $service, input: { source: { image: $image } })
+/// Stores an image and settings without deploying them.
+pub const STORE: &str = "mutation Store($environment: String!, $service: String!, $input: ServiceInstanceUpdateInput!) {
+  serviceInstanceUpdate(environmentId: $environment, serviceId: $service, input: $input)
+}
+";
+
+/// Sets variables of a service past the patches.
+pub const SET_VARIABLES: &str = "mutation SetVariables($input: VariableCollectionUpsertInput!) {
+  variableCollectionUpsert(input: $input)
 }
 ";
 
@@ -150,6 +174,25 @@ pub const ROLLBACK: &str = "mutation Rollback($deployment: String!) {
 }
 ";
 
+/// Stops a deployment; it stays listed.
+pub const STOP: &str = "mutation Stop($deployment: String!) {
+  deploymentStop(id: $deployment)
+}
+";
+
+/// Turns deployments by push on or off.
+pub const PUSH_TO_DEPLOY: &str =
+    "mutation PushToDeploy($input: ServiceInstanceAutoDeployUpdateInput!) {
+  serviceInstanceAutoDeployUpdate(input: $input) { enabled }
+}
+";
+
+/// Takes a service out of one environment.
+pub const DELETE: &str = "mutation Delete($environment: String!, $service: String!) {
+  serviceDelete(id: $service, environmentId: $environment)
+}
+";
+
 /// Every document by name, for the test that holds them to the schema.
 pub const ALL: &[(&str, &str)] = &[
     ("OBSERVE", OBSERVE),
@@ -163,7 +206,14 @@ pub const ALL: &[(&str, &str)] = &[
     ("WHO", WHO),
     ("WHICH", WHICH),
     ("PATCH", PATCH),
-    ("STORE_IMAGE", STORE_IMAGE),
+    ("SNAPSHOT", SNAPSHOT),
+    ("WRITTEN", WRITTEN),
+    ("PUSH", PUSH),
+    ("STORE", STORE),
+    ("SET_VARIABLES", SET_VARIABLES),
+    ("STOP", STOP),
+    ("PUSH_TO_DEPLOY", PUSH_TO_DEPLOY),
+    ("DELETE", DELETE),
     ("DEPLOY", DEPLOY),
     ("REDEPLOY", REDEPLOY),
     ("ROLLBACK", ROLLBACK),

@@ -163,6 +163,11 @@ impl Exchange {
         }
     }
 
+    /// The wait before something is asked again.
+    pub(super) async fn pause(&self) {
+        self.clock.sleep(self.clock.jittered(PAUSE)).await;
+    }
+
     /// A write, sent once: whoever called decides what an unclear end means.
     pub(super) async fn write(
         &self,

@@ -1,6 +1,7 @@
 //! Railway: one look in one request, one write in one request, over its GraphQL API.
 
 pub mod answers;
+mod deploy;
 pub mod documents;
 mod exchange;
 pub mod patch;
@@ -9,20 +10,20 @@ use crate::clock::Clock;
 use crate::config::Token;
 use crate::plan::write::{What, Write};
 use crate::providers::http::Transport;
-use crate::providers::{Provider, Scope, Secrets};
-use crate::world::railway::{self, Named, PatchState, Question, Railway};
+use crate::providers::{Scope, Secrets};
+use crate::world::railway::{self, Named, PatchState, Question, Railway, SettingValue};
 use crate::world::secret::{Scrubber, Secret};
 use crate::world::{Failure, Seen};
-use async_trait::async_trait;
 use exchange::{Exchange, one_line_long};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 /// How many items a page asks for; what Railway's own client asks for (facts/railway.md 1).
 const PAGE: u32 = 500;
 /// More pages than any real environment has: a cursor that runs in a circle ends here.
 const MOST_PAGES: usize = 40;
+/// How often a look is tried whose answer lacks what nothing can be said without.
+const TRIES: u32 = 3;
 /// How many lines of a log are shown.
 const LOG_LINES: usize = 4;
 
@@ -123,17 +124,33 @@ impl Client {
 
     async fn observe_by_id(&self, project: &str, environment: &str) -> Result<Railway, Failure> {
         let variables = json!({ "project": project, "environment": environment, "page": PAGE });
-        let answer = self.exchange.read(documents::OBSERVE, variables).await?;
-        self.complete(answer.data, &answer.problems, "").await
+        self.usable(documents::OBSERVE, variables, "").await
+    }
+
+    /// The answer to a look. One that lacks a part without which nothing can be said is worth another.
+    async fn usable(
+        &self,
+        document: &str,
+        variables: Value,
+        under: &str,
+    ) -> Result<Railway, Failure> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let answer = self.exchange.read(document, variables.clone()).await?;
+            match self.complete(answer.data, &answer.problems, under).await? {
+                Ok(seen) => return Ok(seen),
+                Err(failure) if tries >= TRIES => return Err(failure),
+                Err(failure) => tracing::debug!(tries, %failure, "looking again"),
+            }
+            self.exchange.pause().await;
+        }
     }
 
     async fn observe_by_token(&self, scope: &Scope) -> Result<Railway, Failure> {
-        let answer = self
-            .exchange
-            .read(documents::OBSERVE_BY_TOKEN, json!({ "page": PAGE }))
-            .await?;
+        let document = documents::OBSERVE_BY_TOKEN;
         let seen = self
-            .complete(answer.data, &answer.problems, "projectToken")
+            .usable(document, json!({ "page": PAGE }), "projectToken")
             .await?;
         let fits = |named: &Named, wanted: &str| named.id == wanted || named.name == wanted;
         if fits(&seen.project, &scope.project) && fits(&seen.environment, &scope.environment) {
@@ -145,13 +162,13 @@ impl Client {
         )))
     }
 
-    /// Fetches the pages that are missing, and reads the whole.
+    /// Fetches the pages that are missing, and reads the whole; the inner failure is that of an answer that cannot be used.
     async fn complete(
         &self,
         mut data: Value,
         problems: &[exchange::Problem],
         under: &str,
-    ) -> Result<Railway, Failure> {
+    ) -> Result<Result<Railway, Failure>, Failure> {
         let ids = |data: &Value| {
             let root = if under.is_empty() { data } else { &data[under] };
             let id = |of: &str| root[of]["id"].as_str().unwrap_or_default().to_owned();
@@ -181,8 +198,10 @@ impl Client {
                 "/environment/serviceInstances",
             )
             .await?;
-        let mut seen = answers::railway(&data, under, problems, &services, &instances)
-            .map_err(|failure| self.exchange.without_secrets(failure))?;
+        let mut seen = match answers::railway(&data, under, problems, &services, &instances) {
+            Ok(seen) => seen,
+            Err(failure) => return Ok(Err(self.exchange.without_secrets(failure))),
+        };
         if let Ok(mut known) = self.shared.lock() {
             *known = shared(if under.is_empty() {
                 &data
@@ -191,7 +210,7 @@ impl Client {
             });
         }
         self.hide(&mut seen);
-        Ok(seen)
+        Ok(Ok(seen))
     }
 
     /// What must not be shown of words from outside: every value of the environment, and the secrets that are hidden anyway.
@@ -307,7 +326,7 @@ impl Client {
 
     async fn answer_kept(&self, seen: &mut Railway, name: &str) {
         let (project, environment) = (seen.project.id.clone(), seen.environment.id.clone());
-        let Some(Seen::Facts(service)) = seen.services.get_mut(name) else {
+        let Some(service) = service_of(seen, name) else {
             return;
         };
         let variables =
@@ -323,9 +342,66 @@ impl Client {
         };
     }
 
+    async fn answer_snapshot(&self, seen: &mut Railway, name: &str, deployment: &str) {
+        let answer = self
+            .exchange
+            .read(documents::SNAPSHOT, json!({ "deployment": deployment }))
+            .await
+            .and_then(exchange::Answer::whole);
+        let Some(Seen::Facts(kept)) = service_of(seen, name).map(|service| &mut service.kept)
+        else {
+            return;
+        };
+        if let Some(kept) = kept.iter_mut().find(|kept| kept.id == deployment) {
+            kept.variables = match answer {
+                Ok(data) => answers::snapshot(&data),
+                Err(failure) => Seen::Unseen(failure.to_string()),
+            };
+        }
+    }
+
+    async fn answer_written(&self, seen: &mut Railway) {
+        let start = json!({ "pageInfo": { "hasNextPage": true, "endCursor": null } });
+        let (project, environment) = (seen.project.id.clone(), seen.environment.id.clone());
+        let nodes = self
+            .rest(
+                &start,
+                documents::WRITTEN,
+                &project,
+                &environment,
+                "/environment/variables",
+            )
+            .await;
+        seen.written = match nodes {
+            Ok(nodes) => Seen::Facts(answers::written(&nodes)),
+            Err(failure) => Seen::Unseen(failure.to_string()),
+        };
+    }
+
+    async fn answer_push(&self, seen: &mut Railway, name: &str) {
+        let (project, environment) = (seen.project.id.clone(), seen.environment.id.clone());
+        let Some(service) = service_of(seen, name) else {
+            return;
+        };
+        let variables =
+            json!({ "project": project, "environment": environment, "service": service.id });
+        let answer = self
+            .exchange
+            .read(documents::PUSH, variables)
+            .await
+            .and_then(exchange::Answer::whole);
+        service.push_to_deploy = match answer {
+            Ok(data) => match data["serviceInstanceAutoDeployStatus"]["enabled"].as_bool() {
+                Some(enabled) => Seen::Facts(enabled),
+                None => Seen::Unseen("Railway does not tell whether a push deploys it".to_owned()),
+            },
+            Err(failure) => Seen::Unseen(failure.to_string()),
+        };
+    }
+
     async fn answer_log(&self, seen: &mut Railway, name: &str) {
         let scrubber = self.scrubber(seen);
-        let Some(Seen::Facts(service)) = seen.services.get_mut(name) else {
+        let Some(service) = service_of(seen, name) else {
             return;
         };
         let Some(newest) = &service.newest else {
@@ -339,6 +415,14 @@ impl Client {
             Ok(answer) => Seen::Facts(answers::last_lines(&answer.data, LOG_LINES, &scrubber)),
             Err(failure) => Seen::Unseen(failure.to_string()),
         };
+    }
+}
+
+/// One service's answer to a question.
+fn service_of<'a>(seen: &'a mut Railway, name: &str) -> Option<&'a mut railway::Service> {
+    match seen.services.get_mut(name) {
+        Some(Seen::Facts(service)) => Some(service),
+        Some(Seen::Unseen(_) | Seen::Unasked) | None => None,
     }
 }
 
@@ -367,9 +451,12 @@ fn shared(root: &Value) -> Vec<Secret> {
         .collect()
 }
 
-#[async_trait]
-impl Provider for Client {
-    async fn observe(&self, scope: &Scope) -> Result<Railway, Failure> {
+impl Client {
+    /// One look at an environment.
+    ///
+    /// # Errors
+    /// As a [`Failure`]: what could not be seen at all. What could not be seen in part is unseen inside the answer.
+    pub async fn observe(&self, scope: &Scope) -> Result<Railway, Failure> {
         if is_id(&scope.project) && is_id(&scope.environment) {
             let seen = self.observe_by_id(&scope.project, &scope.environment).await;
             // Whether a project token may read its project by id is open; asked for its own, it also tells whose it is.
@@ -387,17 +474,26 @@ impl Provider for Client {
         self.observe_by_id(&project, &environment).await
     }
 
-    async fn answer(&self, seen: &mut Railway, questions: &BTreeSet<Question>) {
-        for question in questions {
-            match question {
-                Question::History => self.answer_history(seen).await,
-                Question::Kept { service } => self.answer_kept(seen, service).await,
-                Question::Log { service } => self.answer_log(seen, service).await,
-            }
+    /// Answers a question into what was seen before; what cannot be answered becomes unseen.
+    pub async fn answer(&self, seen: &mut Railway, question: &Question) {
+        match question {
+            Question::History => self.answer_history(seen).await,
+            Question::Kept { service } => self.answer_kept(seen, service).await,
+            Question::Log { service } => self.answer_log(seen, service).await,
+            Question::Snapshot {
+                service,
+                deployment,
+            } => self.answer_snapshot(seen, service, deployment).await,
+            Question::Written => self.answer_written(seen).await,
+            Question::Push { service } => self.answer_push(seen, service).await,
         }
     }
 
-    async fn perform(
+    /// Sends one write, once.
+    ///
+    /// # Errors
+    /// As a [`Failure`], by what the caller can do about it.
+    pub async fn perform(
         &self,
         seen: &Railway,
         write: &Write,
@@ -419,9 +515,36 @@ impl Provider for Client {
                     json!({ "environment": environment, "patch": patch, "message": write.message() }),
                 )
             }
-            What::One(railway::Action::StoreImage { service, image }) => (
-                documents::STORE_IMAGE,
-                json!({ "environment": environment, "service": service.id, "image": image }),
+            What::One(railway::Action::Store {
+                service,
+                image,
+                settings,
+            }) => (
+                documents::STORE,
+                json!({ "environment": environment, "service": service.id, "input": stored(image, settings) }),
+            ),
+            What::One(railway::Action::SetVariable {
+                service,
+                name,
+                value,
+            }) => (
+                documents::SET_VARIABLES,
+                json!({ "input": {
+                    "projectId": seen.project.id, "environmentId": environment, "serviceId": service.id, "variables": { name: value },
+                } }),
+            ),
+            What::One(railway::Action::Stop { deployment, .. }) => {
+                (documents::STOP, json!({ "deployment": deployment }))
+            }
+            What::One(railway::Action::PushToDeploy { service, enabled }) => (
+                documents::PUSH_TO_DEPLOY,
+                json!({ "input": {
+                    "projectId": seen.project.id, "environmentId": environment, "serviceId": service.id, "enabled": enabled,
+                } }),
+            ),
+            What::One(railway::Action::Delete { service }) => (
+                documents::DELETE,
+                json!({ "environment": environment, "service": service.id }),
             ),
             What::One(railway::Action::Deploy { service, commit }) => (
                 documents::DEPLOY,
@@ -439,6 +562,19 @@ impl Provider for Client {
             .write(document, variables, &known.and(&self.scrubber(seen)))
             .await
     }
+}
+
+/// The image and settings of a service instance, in the words of its own update.
+fn stored(image: &str, settings: &[SettingValue]) -> Value {
+    let mut input = json!({ "source": { "image": image } });
+    for value in settings {
+        if let Value::Object(fields) = deploy::json(value) {
+            for (key, field) in fields {
+                input[key] = field;
+            }
+        }
+    }
+    input
 }
 
 /// Whether a word is a Railway id: a UUID.

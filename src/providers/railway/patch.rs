@@ -1,7 +1,8 @@
 //! Changes as the JSON of one configuration patch: the only place where a secret's name becomes its value.
 
+use super::deploy;
 use crate::providers::Secrets;
-use crate::world::railway::{Change, Ready, Setting, VariableValue};
+use crate::world::railway::{Change, Owner, Setting, VariableValue};
 use crate::world::{Failure, Seen};
 use serde_json::{Map, Value, json};
 
@@ -10,27 +11,29 @@ use serde_json::{Map, Value, json};
 /// # Errors
 /// [`Failure::Refused`] when a secret is not there; nothing is sent then.
 pub fn patch(changes: &[Change], secrets: &Secrets) -> Result<Value, Failure> {
-    let mut services = Map::new();
+    let mut patch = json!({});
     for change in changes {
-        let service = services
-            .entry(change.service.id.clone())
-            .or_insert_with(|| json!({}));
-        merge(service, part(&change.set, secrets)?);
+        let part = part(&change.set, secrets)?;
+        let whole = match &change.of {
+            Owner::Service(service) => json!({ "services": { service.id.clone(): part } }),
+            Owner::Shared => json!({ "sharedVariables": part["variables"] }),
+        };
+        merge(&mut patch, whole);
     }
-    Ok(json!({ "services": services }))
+    Ok(patch)
 }
 
 fn part(set: &Setting, secrets: &Secrets) -> Result<Value, Failure> {
     Ok(match set {
         Setting::Image(image) => json!({ "source": { "image": image } }),
         Setting::Commit(commit) => json!({ "source": { "commitSha": commit } }),
-        Setting::Ready(Ready {
-            path,
-            within_seconds,
-        }) => {
-            // Whether null or "" clears a path is open; a declared check always has a path.
-            json!({ "deploy": { "healthcheckPath": path, "healthcheckTimeout": within_seconds } })
-        }
+        Setting::Plain(value) => json!({ "deploy": deploy::json(value) }),
+        Setting::Registry { username, password } => json!({
+            "deploy": { "registryCredentials": {
+                "username": text(username, secrets)?,
+                "password": text(password, secrets)?,
+            } }
+        }),
         Setting::Replicas(regions) => {
             let regions: Map<String, Value> = regions
                 .iter()
@@ -47,6 +50,10 @@ fn part(set: &Setting, secrets: &Secrets) -> Result<Value, Failure> {
             json!({ "variables": { name: variable(value, secrets)? } })
         }
     })
+}
+
+fn text(value: &VariableValue, secrets: &Secrets) -> Result<Value, Failure> {
+    Ok(variable(value, secrets)?["value"].take())
 }
 
 fn variable(value: &VariableValue, secrets: &Secrets) -> Result<Value, Failure> {

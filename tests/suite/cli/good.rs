@@ -266,7 +266,10 @@ fn schemas_are_listed_printed_and_written_as_they_are_committed() {
         .prints_nothing()
         .says_nothing();
 
-    assert_eq!(list.out, "Environment\nRelease\nService\nplan\n");
+    assert_eq!(
+        list.out,
+        "Environment\nRelease\nService\nMaintenance\nApproval\nplan\n"
+    );
     let service = fs::read_to_string(repository().join("schemas/service.schema.json"));
     assert_eq!(one.out, service.unwrap());
     let committed = fs::read_dir(repository().join("schemas")).unwrap();

@@ -2,7 +2,8 @@
 
 use super::chance::Chance;
 use jiff::{SignedDuration, Timestamp};
-use reconciler::world::railway::{Deployment, Ready, Status};
+use reconciler::world::Seen;
+use reconciler::world::railway::{Active, Deployment, Ready, Status};
 use std::collections::BTreeMap;
 
 /// A stored variable.
@@ -144,13 +145,18 @@ pub fn status(runs: &[Run], position: usize, now: Timestamp) -> Status {
     }
 }
 
-/// Whether something serves.
-pub fn is_serving(runs: &[Run], now: Timestamp) -> bool {
-    (0..runs.len()).any(|position| {
-        runs[position].created_at <= now
-            && status(runs, position, now) == Status::Healthy
-            && !runs[position].is_stopped(now)
-    })
+/// What serves.
+pub fn active(runs: &[Run], now: Timestamp) -> Vec<Active> {
+    let serves = |position: &usize| {
+        runs[*position].created_at <= now && status(runs, *position, now) == Status::Healthy
+    };
+    (0..runs.len())
+        .filter(serves)
+        .map(|position| Active {
+            id: runs[position].id.clone(),
+            stopped: runs[position].is_stopped(now),
+        })
+        .collect()
 }
 
 impl Run {
@@ -178,5 +184,8 @@ pub fn shown(runs: &[Run], position: usize, now: Timestamp, meta_patch_id: bool)
         commit: run.load.commit.clone(),
         patch: run.patch.clone().filter(|_| meta_patch_id),
         stopped: run.is_stopped(now),
+        settings: None,
+        by_file: BTreeMap::new(),
+        variables: Seen::Unasked,
     }
 }

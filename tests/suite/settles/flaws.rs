@@ -12,9 +12,9 @@ use reconciler::plan::write::{What, Write};
 use reconciler::providers::{Provider, Scope, Secrets};
 use reconciler::reconcile::{End, Looked, Pass, Watcher};
 use reconciler::world::railway::{
-    Action, Change, Named, Question, Railway, Setting, Status, VariableValue,
+    Action, Change, Named, Owner, Railway, Setting, Staged, Status, VariableValue,
 };
-use reconciler::world::{Failure, Seen};
+use reconciler::world::{Failure, Question, Seen, World};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -139,47 +139,50 @@ struct Bent<'a> {
 
 #[async_trait]
 impl Provider for Bent<'_> {
-    async fn observe(&self, scope: &Scope) -> Result<Railway, Failure> {
-        Ok(self.bend(self.seat.observe(scope).await?))
+    async fn observe(&self, scope: &Scope) -> Result<World, Failure> {
+        let mut world = self.seat.observe(scope).await?;
+        self.bend_world(&mut world);
+        Ok(world)
     }
 
-    async fn answer(&self, seen: &mut Railway, questions: &BTreeSet<Question>) {
-        self.seat.answer(seen, questions).await;
-        *seen = self.bend(seen.clone());
+    async fn answer(&self, world: &mut World, questions: &BTreeSet<Question>) {
+        self.seat.answer(world, questions).await;
+        self.bend_world(world);
     }
 
     async fn perform(
         &self,
-        seen: &Railway,
+        world: &World,
         write: &Write,
         secrets: &Secrets,
     ) -> Result<(), Failure> {
+        let (seat, Seen::Facts(seen)) = (&self.seat, &world.railway) else {
+            return Err(Failure::Passing("nothing was seen".to_owned()));
+        };
         match self.flaw {
             Flaw::RetriesBlindly => {
-                let first = self.seat.perform(seen, write, secrets).await;
+                let first = seat.perform(world, write, secrets).await;
                 if matches!(first, Err(Failure::Unclear(_))) {
-                    self.seat.perform(seen, write, secrets).await
+                    seat.perform(world, write, secrets).await
                 } else {
                     first
                 }
             }
             Flaw::DeletesUndeclared => {
-                self.seat
-                    .perform(seen, &with_deletions(seen, write), secrets)
+                seat.perform(world, &with_deletions(seen, write), secrets)
                     .await
             }
             Flaw::TouchesForeign => {
-                self.seat
-                    .perform(seen, &with_foreign(seen, write), secrets)
+                seat.perform(world, &with_foreign(seen, write), secrets)
                     .await
             }
             Flaw::ScalesDownFirst => {
                 if let Some(down) = down(seen, write) {
-                    self.seat.perform(seen, &down, secrets).await?;
+                    seat.perform(world, &down, secrets).await?;
                 }
-                self.seat.perform(seen, write, secrets).await
+                seat.perform(world, write, secrets).await
             }
-            Flaw::PatchesEveryChange => self.one_by_one(seen, write, secrets).await,
+            Flaw::PatchesEveryChange => self.one_by_one(world, write, secrets).await,
             Flaw::TellsSecrets => {
                 let values: Vec<&str> = secrets
                     .values()
@@ -192,11 +195,9 @@ impl Provider for Bent<'_> {
                 } else {
                     write.message()
                 };
-                self.seat.perform_as(write, &message, secrets).await
+                seat.perform_as(write, &message, secrets).await
             }
-            Flaw::NeverStoresTheImage
-                if matches!(write.what, What::One(Action::StoreImage { .. })) =>
-            {
+            Flaw::NeverStoresTheImage if matches!(write.what, What::One(Action::Store { .. })) => {
                 Ok(())
             }
             Flaw::NeverDeploysWhatIsStored
@@ -204,17 +205,23 @@ impl Provider for Bent<'_> {
             {
                 Ok(())
             }
-            _ => self.seat.perform(seen, write, secrets).await,
+            _ => seat.perform(world, write, secrets).await,
         }
     }
 }
 
 impl Bent<'_> {
+    fn bend_world(&self, world: &mut World) {
+        if let Seen::Facts(railway) = &world.railway {
+            world.railway = Seen::Facts(self.bend(railway.clone()));
+        }
+    }
+
     fn bend(&self, mut railway: Railway) -> Railway {
         match self.flaw {
             Flaw::TrustsPartialLooks => filled(railway),
             Flaw::CommitsOverStaged => {
-                railway.staged = Seen::Facts(Vec::new());
+                railway.staged = Seen::Facts(Staged::default());
                 railway
             }
             Flaw::ReadsMasks | Flaw::RetriesFailed | Flaw::GuessesStates => {
@@ -251,19 +258,20 @@ impl Bent<'_> {
 
     async fn one_by_one(
         &self,
-        seen: &Railway,
+        world: &World,
         write: &Write,
         secrets: &Secrets,
     ) -> Result<(), Failure> {
         let What::Patch(changes) = &write.what else {
-            return self.seat.perform(seen, write, secrets).await;
+            return self.seat.perform(world, write, secrets).await;
         };
         for (position, change) in write.steps.iter().zip(changes) {
             let one = Write {
                 steps: vec![*position],
                 what: What::Patch(vec![change.clone()]),
+                approvals: Vec::new(),
             };
-            self.seat.perform(seen, &one, secrets).await?;
+            self.seat.perform(world, &one, secrets).await?;
         }
         Ok(())
     }
@@ -273,12 +281,14 @@ impl Bent<'_> {
 fn with_deletions(seen: &Railway, write: &Write) -> Write {
     let mut write = write.clone();
     if let What::Patch(changes) = &mut write.what
-        && let Some(service) = changes.first().map(|change| change.service.clone())
+        && let Some(service) = changes
+            .first()
+            .and_then(|change| change.of.service().cloned())
         && let Some(Seen::Facts(facts)) = seen.services.get(&service.name)
         && let Seen::Facts(variables) = &facts.variables
     {
         let gone = variables.keys().map(|name| Change {
-            service: service.clone(),
+            of: Owner::Service(service.clone()),
             set: Setting::Variable {
                 name: name.clone(),
                 value: VariableValue::Absent,
@@ -300,7 +310,7 @@ fn with_foreign(seen: &Railway, write: &Write) -> Write {
             name: "postgres".to_owned(),
         };
         changes.push(Change {
-            service,
+            of: Owner::Service(service),
             set: Setting::Variable {
                 name: "SEEN_BY".to_owned(),
                 value: VariableValue::Text("reconciler".to_owned()),
@@ -321,7 +331,7 @@ fn down(seen: &Railway, write: &Write) -> Option<Write> {
         .filter_map(|change| {
             let placement = seen
                 .services
-                .get(&change.service.name)?
+                .get(change.of.word())?
                 .facts()?
                 .placement
                 .facts()?;
@@ -330,7 +340,7 @@ fn down(seen: &Railway, write: &Write) -> Option<Write> {
                 .map(|region| (region.clone(), None))
                 .collect();
             Some(Change {
-                service: change.service.clone(),
+                of: change.of.clone(),
                 set: Setting::Replicas(away),
             })
         })
@@ -338,6 +348,7 @@ fn down(seen: &Railway, write: &Write) -> Option<Write> {
     (!down.is_empty()).then(|| Write {
         steps: write.steps.clone(),
         what: What::Patch(down),
+        approvals: Vec::new(),
     })
 }
 
@@ -386,7 +397,7 @@ impl Loop<'_, '_> {
         let is_still = looked.plan.writes.is_empty();
         let waits = looked.plan.steps.iter().any(|step| {
             matches!(step.ask, Ask::Wait { .. })
-                && (step.field != "restartedAfter" || step.effect.deploys())
+                && (step.field != "restartedAfter" || step.deploys())
         });
         match self.flaw {
             Flaw::WritesAlways => {
@@ -424,7 +435,7 @@ impl Loop<'_, '_> {
             let result = self
                 .pass
                 .provider
-                .perform(railway, write, self.pass.secrets)
+                .perform(&looked.world, write, self.pass.secrets)
                 .await;
             for step in write
                 .steps
@@ -452,14 +463,11 @@ impl Loop<'_, '_> {
 
     /// Sends every declared text again, whatever is stored.
     async fn write_all(&self, looked: &Looked) {
-        let Seen::Facts(railway) = &looked.world.railway else {
-            return;
-        };
         let mut world = looked.world.clone();
         if let Seen::Facts(railway) = &mut world.railway {
             for service in railway.services.values_mut() {
                 if let Seen::Facts(service) = service {
-                    service.ready.within_seconds += 1;
+                    service.settings.ready.within_seconds += 1;
                 }
             }
         }
@@ -474,7 +482,7 @@ impl Loop<'_, '_> {
             let _ = self
                 .pass
                 .provider
-                .perform(railway, write, self.pass.secrets)
+                .perform(&looked.world, write, self.pass.secrets)
                 .await;
         }
     }

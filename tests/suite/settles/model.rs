@@ -6,7 +6,9 @@ use super::switches::{AppliedAt, OverStaged, PatchCommit, Switches};
 use jiff::{SignedDuration, Timestamp};
 use reconciler::plan::write::{What, Write};
 use reconciler::providers::Secrets;
-use reconciler::world::railway::{Action, Change, Field, Ready, Setting, Source, VariableValue};
+use reconciler::world::railway::{
+    Action, Change, Field, Ready, Setting, SettingName, SettingValue, Source, VariableValue,
+};
 use reconciler::world::{Failure, Seen};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -54,7 +56,7 @@ impl Part {
         match self {
             Part::Image(_) => Field::Image,
             Part::Commit(_) => Field::Commit,
-            Part::Ready(_) => Field::Ready,
+            Part::Ready(_) => Field::Setting(SettingName::Ready),
             Part::Replicas(_) => Field::Replicas,
             Part::Variable(name, _) => Field::Variable(name.clone()),
         }
@@ -254,11 +256,17 @@ impl Model {
             What::One(Action::Change(change)) => {
                 self.patch_of(std::slice::from_ref(change), message, secrets, author)
             }
-            What::One(Action::StoreImage { service, image }) => {
+            What::One(Action::Store { service, image, .. }) => {
                 self.known(&service.name, &service.id)?;
                 self.store_image(&service.name, image, author);
                 Ok(())
             }
+            What::One(
+                Action::SetVariable { .. }
+                | Action::Stop { .. }
+                | Action::PushToDeploy { .. }
+                | Action::Delete { .. },
+            ) => Err(Failure::Refused("Problem processing request".to_owned())),
             What::One(Action::Deploy { service, commit }) => {
                 self.known(&service.name, &service.id)?;
                 self.deploy(&service.name, commit.as_deref(), author)
@@ -291,10 +299,13 @@ impl Model {
     ) -> Result<(), Failure> {
         let mut parts = Vec::new();
         for change in changes {
-            self.known(&change.service.name, &change.service.id)?;
+            let Some(service) = change.of.service() else {
+                return Err(Failure::Refused("Problem processing request".to_owned()));
+            };
+            self.known(&service.name, &service.id)?;
             let part = part(&change.set, secrets)?;
-            self.check(&change.service.name, &part)?;
-            parts.push((change.service.name.clone(), part));
+            self.check(&service.name, &part)?;
+            parts.push((service.name.clone(), part));
         }
         if !self.state.staged.is_empty() && self.switches.over_staged == OverStaged::Refuses {
             return Err(Failure::Passing(
@@ -609,7 +620,10 @@ fn part(set: &Setting, secrets: &Secrets) -> Result<Part, Failure> {
     Ok(match set {
         Setting::Image(image) => Part::Image(image.clone()),
         Setting::Commit(commit) => Part::Commit(commit.clone()),
-        Setting::Ready(ready) => Part::Ready(ready.clone()),
+        Setting::Plain(SettingValue::Ready(ready)) => Part::Ready(ready.clone()),
+        Setting::Plain(_) | Setting::Registry { .. } => {
+            return Err(Failure::Refused("Problem processing request".to_owned()));
+        }
         Setting::Replicas(regions) => Part::Replicas(
             regions
                 .iter()

@@ -8,7 +8,7 @@ use super::wish::{ReplicasWish, Runs, ServiceWish, VariableWish, Wish};
 use jiff::Timestamp;
 use reconciler::plan::write::{What, Write};
 use reconciler::world::railway::{
-    Action, Change, Railway, Service, Setting, Source, VariableValue,
+    Action, Change, Railway, Service, Setting, SettingValue, Source, VariableValue,
 };
 use reconciler::world::{SETTLING, Seen};
 
@@ -58,7 +58,7 @@ pub fn judge_sent(scene: &mut Scene, message: &str) {
                 .railway
                 .staged
                 .facts()
-                .is_some_and(|staged| !staged.is_empty())
+                .is_some_and(|staged| !staged.paths.is_empty())
         {
             found.push((
                 "s8_staged_by_hand_is_left",
@@ -151,19 +151,22 @@ fn undeclared(write: &Write, wish: &Wish) -> Option<String> {
             .iter()
             .find_map(|change| undeclared_change(change, wish)),
         What::One(Action::Change(change)) => undeclared_change(change, wish),
-        What::One(action) => (!wish.services.contains_key(&action.service().name))
-            .then(|| format!("{} is not declared", action.service().name)),
+        What::One(action) => match action.service() {
+            Some(service) if wish.services.contains_key(&service.name) => None,
+            service => Some(format!("{service:?} is not declared")),
+        },
     }
 }
 
 fn undeclared_change(change: &Change, wish: &Wish) -> Option<String> {
-    let name = &change.service.name;
+    let name = change.of.word();
     let Some(service) = wish.services.get(name) else {
         return Some(format!("{name} is not declared"));
     };
     let is_declared = match &change.set {
         Setting::Image(_) | Setting::Commit(_) => service.runs != Runs::Unsaid,
-        Setting::Ready(_) => service.ready.is_some(),
+        Setting::Plain(SettingValue::Ready(_)) => service.ready.is_some(),
+        Setting::Plain(_) | Setting::Registry { .. } => false,
         Setting::Replicas(_) => service.replicas.is_some(),
         Setting::Variable { name, .. } => service.variables.contains_key(name),
     };
@@ -184,15 +187,18 @@ fn unseen(write: &Write, shown: &Railway) -> Option<String> {
                 .find_map(|change| unseen_change(change, shown))
         }
         What::One(Action::Change(change)) => unseen_change(change, shown),
-        What::One(action) => match shown.services.get(&action.service().name) {
-            Some(Seen::Facts(_)) => None,
-            _ => Some(format!("{} was not seen", action.service().name)),
-        },
+        What::One(action) => {
+            let service = action.service()?;
+            match shown.services.get(&service.name) {
+                Some(Seen::Facts(_)) => None,
+                _ => Some(format!("{} was not seen", service.name)),
+            }
+        }
     }
 }
 
 fn unseen_change(change: &Change, shown: &Railway) -> Option<String> {
-    let name = &change.service.name;
+    let name = change.of.word();
     let Some(Seen::Facts(service)) = shown.services.get(name) else {
         return Some(format!("{name} was not seen"));
     };
@@ -204,7 +210,11 @@ fn unseen_change(change: &Change, shown: &Railway) -> Option<String> {
             name: variable,
             value,
         } => unseen_variable(variable, value, service).map(|words| format!("{name}: {words}")),
-        Setting::Image(_) | Setting::Commit(_) | Setting::Ready(_) | Setting::Replicas(_) => None,
+        Setting::Image(_)
+        | Setting::Commit(_)
+        | Setting::Plain(_)
+        | Setting::Registry { .. }
+        | Setting::Replicas(_) => None,
     }
 }
 

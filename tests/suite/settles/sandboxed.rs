@@ -20,7 +20,10 @@ use reconciler::interrupt::interrupt;
 use reconciler::plan::Plan;
 use reconciler::plan::gate::Memory;
 use reconciler::plan::text::{Look, text, what};
+use reconciler::providers::Outside;
+use reconciler::providers::address::Allowed;
 use reconciler::providers::http::{Broken, Transport};
+use reconciler::providers::pages::Pages;
 use reconciler::providers::railway::Client;
 use reconciler::reconcile::{End, Looked, Pass, Watcher, until_in_step};
 use reconciler::world::Failure;
@@ -129,17 +132,15 @@ async fn play_in(sandbox: Sandbox, mut schedule: Schedule, is_recorded: bool) ->
         let effects = booth.sandbox.effects().len();
         booth.take_up(commit);
         let secrets = booth.schedule.secrets(clock.now());
-        let client = Client::new(
-            Arc::new(Way(Arc::clone(&booth))),
-            URL,
-            token.clone(),
-            clock.clone(),
-        )
-        .expect("the address is one")
-        .hiding(&secrets);
+        let way: Arc<dyn Transport> = Arc::new(Way(Arc::clone(&booth)));
+        let client = Client::new(Arc::clone(&way), URL, token.clone(), clock.clone());
+        let outside = Outside {
+            railway: client.expect("the address is one").hiding(&secrets),
+            pages: Pages::new(way, Allowed::default(), None),
+        };
         let pass = Pass {
             desired: &commits[commit],
-            provider: &client,
+            provider: &outside,
             secrets: &secrets,
             clock: &clock,
         };

@@ -214,7 +214,7 @@ fn world(chance: &mut Chance, family: &Family, switches: &Switches) -> State {
         let field = chance.pick(&[
             Field::Image,
             Field::Replicas,
-            Field::Ready,
+            Field::Setting(reconciler::world::railway::SettingName::Ready),
             Field::Variable("LOG_LEVEL".to_owned()),
             Field::Variable("FOREIGN".to_owned()),
         ]);

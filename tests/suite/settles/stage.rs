@@ -12,9 +12,9 @@ use jiff::{SignedDuration, Timestamp};
 use reconciler::clock::Clock;
 use reconciler::plan::write::{What, Write};
 use reconciler::providers::{Provider, Scope, Secrets};
-use reconciler::world::railway::{Action, Question, Railway};
-use reconciler::world::{Class, Failure, Seen};
-use std::collections::{BTreeSet, VecDeque};
+use reconciler::world::railway::{self, Railway};
+use reconciler::world::{Class, Failure, Question, Seen, World};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -552,17 +552,49 @@ fn answer(
     words: Option<String>,
 ) {
     let state = model.as_of(as_of);
+    let Question::Railway(question) = question else {
+        return;
+    };
     match (question, words) {
-        (Question::History, Some(words)) => {
+        (railway::Question::History, Some(words)) => {
             seen.staged = Seen::Unseen(words.clone());
             seen.history = Seen::Unseen(words);
         }
-        (Question::History, None) => {
+        (railway::Question::History, None) => {
             let (staged, history) = view::answered_history(&state, as_of);
             seen.staged = Seen::Facts(staged);
             seen.history = Seen::Facts(history);
         }
-        (Question::Kept { service }, words) => {
+        (railway::Question::Written, words) => {
+            seen.written = words.map_or_else(|| Seen::Facts(view::written(&state)), Seen::Unseen);
+        }
+        (
+            railway::Question::Snapshot {
+                service,
+                deployment,
+            },
+            words,
+        ) => {
+            let Some(Seen::Facts(facts)) = seen.services.get_mut(service) else {
+                return;
+            };
+            if let Seen::Facts(kept) = &mut facts.kept
+                && let Some(kept) = kept.iter_mut().find(|kept| kept.id == *deployment)
+            {
+                let started = view::snapshot(&state.services[service], deployment);
+                kept.variables = match (started, words) {
+                    (Some(started), None) => Seen::Facts(started),
+                    (None, None) => Seen::Unseen("it is not there".to_owned()),
+                    (_, Some(words)) => Seen::Unseen(words),
+                };
+            }
+        }
+        (railway::Question::Push { service }, words) => {
+            if let Some(Seen::Facts(facts)) = seen.services.get_mut(service) {
+                facts.push_to_deploy = words.map_or(Seen::Facts(false), Seen::Unseen);
+            }
+        }
+        (railway::Question::Kept { service }, words) => {
             if let Some(Seen::Facts(facts)) = seen.services.get_mut(service) {
                 facts.kept = words.map_or_else(
                     || Seen::Facts(view::kept(&state.services[service], &model.switches, as_of)),
@@ -570,7 +602,7 @@ fn answer(
                 );
             }
         }
-        (Question::Log { service }, words) => {
+        (railway::Question::Log { service }, words) => {
             if let Some(Seen::Facts(facts)) = seen.services.get_mut(service) {
                 facts.log = words.map_or_else(
                     || Seen::Facts(vec!["Error: no such file".to_owned()]),
@@ -615,18 +647,24 @@ const LATENCY: Duration = Duration::from_millis(120);
 
 #[async_trait]
 impl Provider for Seat<'_> {
-    async fn observe(&self, _: &Scope) -> Result<Railway, Failure> {
+    async fn observe(&self, _: &Scope) -> Result<World, Failure> {
         let (result, delay) = self.stage.scene().look();
         self.stage.clock.sleep(delay + LATENCY).await;
-        result
+        Ok(World {
+            railway: Seen::Facts(result?),
+            pages: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+        })
     }
 
-    async fn answer(&self, seen: &mut Railway, questions: &BTreeSet<Question>) {
-        self.stage.scene().answer(seen, questions);
+    async fn answer(&self, world: &mut World, questions: &BTreeSet<Question>) {
+        if let Seen::Facts(seen) = &mut world.railway {
+            self.stage.scene().answer(seen, questions);
+        }
         self.stage.clock.sleep(LATENCY).await;
     }
 
-    async fn perform(&self, _: &Railway, write: &Write, secrets: &Secrets) -> Result<(), Failure> {
+    async fn perform(&self, _: &World, write: &Write, secrets: &Secrets) -> Result<(), Failure> {
         self.perform_as(write, &write.message(), secrets).await
     }
 }
@@ -644,9 +682,13 @@ pub fn services(write: &Write) -> BTreeSet<String> {
     match &write.what {
         What::Patch(changes) => changes
             .iter()
-            .map(|change| change.service.name.clone())
+            .filter_map(|change| change.of.service())
+            .map(|service| service.name.clone())
             .collect(),
-        What::One(Action::Change(change)) => BTreeSet::from([change.service.name.clone()]),
-        What::One(action) => BTreeSet::from([action.service().name.clone()]),
+        What::One(action) => action
+            .service()
+            .map(|service| service.name.clone())
+            .into_iter()
+            .collect(),
     }
 }

@@ -1,13 +1,14 @@
 //! The simulated Railway as a look shows it, whole or with parts missing.
 
 use super::chance::Chance;
-use super::deployment::{Held, is_serving, shown};
+use super::deployment::{Held, active, shown};
 use super::model::{REGIONS, State, Stored};
 use super::switches::Switches;
 use jiff::Timestamp;
 use reconciler::world::Seen;
 use reconciler::world::railway::{
-    Deployment, History, Named, Patch, PatchState, Railway, Service, Status, Variable,
+    Deployment, History, Named, Patch, PatchState, Railway, Service, Settings, Staged, Status,
+    Variable, Written,
 };
 use reconciler::world::secret::Secret;
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,7 +48,7 @@ pub fn railway(state: &State, switches: &Switches, at: Timestamp) -> Railway {
             Seen::Facts(staged(state)),
             Seen::Facts(history(state, FIRST, at)),
         ),
-        (false, true) => (Seen::Facts(Vec::new()), Seen::Unasked),
+        (false, true) => (Seen::Facts(Staged::default()), Seen::Unasked),
         (false, false) => (Seen::Unasked, Seen::Unasked),
     };
     Railway {
@@ -65,8 +66,10 @@ pub fn railway(state: &State, switches: &Switches, at: Timestamp) -> Railway {
             .map(|(name, stored)| (name.clone(), Seen::Facts(service(stored, switches, at))))
             .collect(),
         elsewhere: BTreeSet::new(),
+        shared: Seen::Facts(BTreeMap::new()),
         staged,
         history,
+        written: Seen::Unasked,
         region_names: REGIONS
             .iter()
             .flat_map(|(code, name)| {
@@ -89,7 +92,12 @@ fn service(stored: &Stored, switches: &Switches, at: Timestamp) -> Service {
         id: stored.id.clone(),
         source: stored.source.clone(),
         updates_itself: stored.updates_itself,
-        ready: stored.ready.clone(),
+        settings: Settings {
+            ready: stored.ready.clone(),
+            cron: stored.has_schedule.then(|| "0 3 * * *".to_owned()),
+            ..Settings::default()
+        },
+        has_registry: None,
         placement: Seen::Facts(
             stored
                 .placement
@@ -105,10 +113,11 @@ fn service(stored: &Stored, switches: &Switches, at: Timestamp) -> Service {
                 .collect(),
         ),
         has_volume: stored.has_volume,
-        has_schedule: stored.has_schedule,
+        domains: Vec::new(),
         updated_at: switches.tells_updated_at.then_some(stored.updated_at),
         newest: newest.map(|position| shown(&stored.runs, position, at, switches.meta_patch_id)),
-        is_serving: is_serving(&stored.runs, at),
+        active: active(&stored.runs, at),
+        push_to_deploy: Seen::Unasked,
         kept: Seen::Unasked,
         log: Seen::Unasked,
     }
@@ -121,13 +130,45 @@ fn variable(held: &Held) -> Variable {
     }
 }
 
-/// The paths of what is staged.
-pub fn staged(state: &State) -> Vec<String> {
-    state
-        .staged
-        .iter()
-        .map(|(service, part)| format!("services.{service}.{}", part.field()))
-        .collect()
+/// What is staged.
+pub fn staged(state: &State) -> Staged {
+    let path = |(service, part): &(String, super::model::Part)| {
+        format!("services.{service}.{}", part.field())
+    };
+    Staged {
+        paths: state.staged.iter().map(path).collect(),
+        failed: None,
+    }
+}
+
+/// When each variable was written, as far as it is told.
+pub fn written(state: &State) -> BTreeMap<(String, String), Written> {
+    let of_service = |stored: &Stored| {
+        let id = stored.id.clone();
+        stored
+            .variables
+            .iter()
+            .map(move |(name, held)| {
+                let written = Written {
+                    created_at: held.written_at,
+                    updated_at: held.written_at,
+                };
+                ((id.clone(), name.clone()), written)
+            })
+            .collect::<Vec<_>>()
+    };
+    state.services.values().flat_map(of_service).collect()
+}
+
+/// The variables that a deployment was started with.
+pub fn snapshot(stored: &Stored, deployment: &str) -> Option<BTreeMap<String, Option<Secret>>> {
+    let run = stored.runs.iter().find(|run| run.id == deployment)?;
+    let started = run.load.variables.iter().map(|(name, held)| {
+        // A reference is rendered, and what is sealed is not told.
+        let is_told = !held.sealed && !held.value.contains("${{");
+        (name.clone(), is_told.then(|| Secret::new(&*held.value)))
+    });
+    Some(started.collect())
 }
 
 fn history(state: &State, count: usize, at: Timestamp) -> History {
@@ -164,7 +205,7 @@ fn history(state: &State, count: usize, at: Timestamp) -> History {
 }
 
 /// What the question for the history is answered with.
-pub fn answered_history(state: &State, at: Timestamp) -> (Vec<String>, History) {
+pub fn answered_history(state: &State, at: Timestamp) -> (Staged, History) {
     (staged(state), history(state, ANSWERED, at))
 }
 
@@ -219,7 +260,7 @@ fn mask(service: &mut Seen<Service>) {
 /// Fills what could not be seen with what a careless reader would take for it: for the broken executors.
 pub fn filled(mut railway: Railway) -> Railway {
     if let Seen::Unseen(_) = railway.staged {
-        railway.staged = Seen::Facts(Vec::new());
+        railway.staged = Seen::Facts(Staged::default());
     }
     if let Seen::Unseen(_) = railway.history {
         railway.history = Seen::Facts(History {

@@ -10,9 +10,11 @@ use reconciler::config::Token;
 use reconciler::plan::write::{What, Write};
 use reconciler::providers::http::{Broken, Transport};
 use reconciler::providers::railway::Client;
-use reconciler::providers::{Provider, Scope, Secrets};
+use reconciler::providers::{Scope, Secrets};
 use reconciler::reconcile::End;
-use reconciler::world::railway::{Change, History, Named, Railway, Setting, VariableValue};
+use reconciler::world::railway::{
+    Change, History, Named, Owner, Railway, Setting, Staged, VariableValue,
+};
 use reconciler::world::secret::Secret;
 use reconciler::world::{Failure, Seen};
 use sandbox::{Fault, Faults, Plan, Seed, Switches};
@@ -112,7 +114,9 @@ fn seen() -> Railway {
         environment: named(ENVIRONMENT_ID, "production"),
         services: BTreeMap::new(),
         elsewhere: BTreeSet::new(),
-        staged: Seen::Facts(Vec::new()),
+        shared: Seen::Facts(BTreeMap::new()),
+        staged: Seen::Facts(Staged::default()),
+        written: Seen::Unasked,
         history: Seen::Facts(History::default()),
         region_names: BTreeMap::new(),
     }
@@ -120,10 +124,10 @@ fn seen() -> Railway {
 
 fn a_patch() -> Write {
     let change = Change {
-        service: Named {
+        of: Owner::Service(Named {
             id: WEB_ID.into(),
             name: "web".into(),
-        },
+        }),
         set: Setting::Variable {
             name: "LOG_LEVEL".into(),
             value: VariableValue::Text("debug".into()),
@@ -132,6 +136,7 @@ fn a_patch() -> Write {
     Write {
         steps: vec![0],
         what: What::Patch(vec![change]),
+        approvals: Vec::new(),
     }
 }
 

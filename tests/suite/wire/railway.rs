@@ -11,9 +11,11 @@ use reconciler::manifest::{Desired, load};
 use reconciler::plan::gate::Memory;
 use reconciler::plan::text::{Look, text};
 use reconciler::plan::{Plan, Standing};
-use reconciler::providers::Secrets;
+use reconciler::providers::address::Allowed;
 use reconciler::providers::http::{Broken, Transport};
+use reconciler::providers::pages::Pages;
 use reconciler::providers::railway::Client;
+use reconciler::providers::{Outside, Secrets};
 use reconciler::reconcile::{End, Looked, Pass, Watcher, until_in_step};
 use reconciler::source::Files;
 use reconciler::world::secret::Secret;
@@ -142,21 +144,32 @@ impl Stage {
         self.desired = Some(manifests(documents, self.clock.now()));
     }
 
-    /// A client of its own, as each command has one.
-    pub fn client(&self) -> Client {
-        let line = Line {
+    fn line(&self) -> Arc<dyn Transport> {
+        Arc::new(Line {
             sandbox: self.sandbox.clone(),
             lens: self.lens.clone(),
-        };
-        Client::new(Arc::new(line), URL, self.token.clone(), self.clock.clone())
+        })
+    }
+
+    /// A client of its own, as each command has one.
+    pub fn client(&self) -> Client {
+        Client::new(self.line(), URL, self.token.clone(), self.clock.clone())
             .unwrap()
             .hiding(&self.secrets)
     }
 
+    /// The outside, as each command has one of its own.
+    pub fn outside(&self) -> Outside {
+        Outside {
+            railway: self.client(),
+            pages: Pages::new(self.line(), Allowed::default(), None),
+        }
+    }
+
     /// One look, as `reconciler diff` makes it.
     pub async fn diff(&self) -> Result<Looked, Failure> {
-        let client = self.client();
-        self.pass(&client).look(&Memory::default()).await
+        let outside = self.outside();
+        self.pass(&outside).look(&Memory::default()).await
     }
 
     /// The plan of one look, as people read it.
@@ -169,10 +182,10 @@ impl Stage {
 
     /// Passes until in step, as `reconciler apply` makes them.
     pub async fn apply(&self) -> Applied {
-        let client = self.client();
+        let outside = self.outside();
         let mut record = Record::default();
         let (_stop, interrupt) = interrupt();
-        let end = until_in_step(&self.pass(&client), AT_MOST, &mut record, &interrupt).await;
+        let end = until_in_step(&self.pass(&outside), AT_MOST, &mut record, &interrupt).await;
         Applied {
             end,
             plans: record.plans,
@@ -193,10 +206,10 @@ impl Stage {
         applied
     }
 
-    fn pass<'a>(&'a self, client: &'a Client) -> Pass<'a> {
+    fn pass<'a>(&'a self, outside: &'a Outside) -> Pass<'a> {
         Pass {
             desired: self.desired.as_ref().expect("manifests were given"),
-            provider: client,
+            provider: outside,
             secrets: &self.secrets,
             clock: &self.clock,
         }

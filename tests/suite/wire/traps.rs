@@ -536,8 +536,11 @@ async fn settings_of_the_repository_s_own_file_are_not_fought_over() {
             }
         })
         .desired(&service("web", "{ ready: { path: /health }, replicas: 2 }"));
+    let words = "/railway.json in the repository decides it: deployments run with /other";
+    only_tells(&stage, &[words]).await;
 
-    asks_for_nothing(&stage).await;
+    let stage = stage.desired(&service("web", "{ ready: { path: /third }, replicas: 2 }"));
+    only_tells(&stage, &[words]).await;
 }
 
 #[tokio::test(start_paused = true)]

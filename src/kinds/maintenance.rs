@@ -1,0 +1,401 @@
+//! `kind: Maintenance`: closing services to customers and opening them again, by a variable or by another image, with the page checked.
+
+use super::demand::{Demand, Instead, Needed};
+use super::shown::one_line;
+use super::step::{Address, Ask, Asked, Cause, Effect, Step};
+use super::written::{Duration, Instant};
+use super::{Declared, Documents, Kind};
+use crate::kinds::service::Check;
+use crate::world::page::{Page, Question};
+use crate::world::railway::{self, READY_SECONDS, Service, Source, Status};
+use crate::world::{Seen, World};
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// Whether services are closed to customers. Turning it on and off is a change like any other: exactly the named services, with a plan.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
+pub struct Spec {
+    /// Whether they are closed.
+    pub enabled: bool,
+    /// The services that are closed.
+    #[schemars(length(min = 1, max = 100))]
+    pub services: Vec<String>,
+    /// How they are closed.
+    pub by: By,
+    /// What customers see, closed and open: it is asked for after every change.
+    pub page: Option<PageSpec>,
+    /// Why, for people.
+    #[schemars(length(min = 1, max = 200))]
+    pub reason: Option<String>,
+    /// When it should be over. It is needed when it is on, and it is an alarm only: nothing opens by itself.
+    pub until: Option<Instant>,
+}
+
+/// How services are closed.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(title = "`{ variable: NAME }` or `{ image: REFERENCE }`")]
+pub enum By {
+    /// The application closes itself when a variable says so.
+    Variable(ByVariable),
+    /// Another image takes its place.
+    Image(ByImage),
+}
+
+/// A variable that closes.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
+pub struct ByVariable {
+    /// The variable's name. Open means that it is not there, or has another value.
+    #[schemars(regex(pattern = "^[A-Za-z_][A-Za-z0-9_]*$"))]
+    pub variable: String,
+    /// The value that closes.
+    #[serde(default = "closed")]
+    #[schemars(length(min = 1, max = 100))]
+    pub value: String,
+}
+
+fn closed() -> String {
+    "true".to_owned()
+}
+
+/// An image that takes the place of the service's own, for a night when the application cannot start.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
+pub struct ByImage {
+    /// The image that shows the page.
+    #[schemars(
+        length(min = 1, max = 512),
+        regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*$")
+    )]
+    pub image: String,
+    /// Its start command; the image's own where there is none.
+    #[schemars(length(min = 1, max = 4096))]
+    pub start: Option<String>,
+    /// Its command before traffic; none where there is none.
+    #[schemars(length(min = 1, max = 4096))]
+    pub before_deploy: Option<String>,
+    /// Its health check while Railway deploys it; none where there is none.
+    pub ready: Option<Check>,
+}
+
+/// What customers see, closed and open.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
+pub struct PageSpec {
+    /// The address; the first domain of the first service where there is none.
+    #[schemars(regex(pattern = "^https?://[^@]+$"))]
+    pub url: Option<String>,
+    /// What is seen while it is closed.
+    pub closed: Expected,
+    /// What is seen while it is open.
+    pub open: Expected,
+    /// How long it may take after a deployment until it is seen; 2m unless said otherwise.
+    pub within: Option<Duration>,
+}
+
+/// An answer that is expected.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
+pub struct Expected {
+    /// The HTTP status.
+    #[schemars(range(min = 100, max = 599))]
+    pub status: u16,
+    /// Text that the page holds.
+    #[schemars(length(min = 1, max = 200))]
+    pub contains: Option<String>,
+}
+
+impl Kind for Spec {
+    const NAME: &'static str = "Maintenance";
+    const IS_SHARED: bool = true;
+    const EXAMPLE: &'static str = "apiVersion: reconciler/v1alpha1
+kind: Maintenance
+metadata: { name: site }
+spec:
+  enabled: true
+  services: [web]
+  by: { variable: MAINTENANCE_MODE }   # or { image: ghcr.io/owner/closed:1 }
+  page:
+    closed: { status: 503, contains: maintenance }
+    open: { status: 200 }
+  reason: orders are being repaired
+  until: 2026-11-23T05:00:00Z
+";
+
+    fn all(documents: &Documents) -> &BTreeMap<String, Declared<Spec>> {
+        &documents.maintenances
+    }
+
+    fn all_mut(documents: &mut Documents) -> &mut BTreeMap<String, Declared<Spec>> {
+        &mut documents.maintenances
+    }
+}
+
+/// How long a page may take to change after a deployment, where nothing is said.
+const PAGE_SECONDS: u64 = 120;
+/// How long the changes themselves may take that a page waits for.
+const CHANGES: std::time::Duration = std::time::Duration::from_secs(30 * 60);
+
+/// What it needs of its services, by the service's name.
+pub fn demands(declared: &Declared<Spec>) -> Vec<(String, Demand)> {
+    let spec = &declared.spec;
+    let word = if spec.enabled { "on" } else { "off" };
+    let reason = spec
+        .reason
+        .as_ref()
+        .filter(|_| spec.enabled)
+        .map(|reason| format!(": {}", one_line(reason)))
+        .unwrap_or_default();
+    let what = match (&spec.by, spec.enabled) {
+        (By::Variable(by), true) => Needed::Variable {
+            name: by.variable.clone(),
+            value: by.value.clone(),
+        },
+        (By::Variable(by), false) => Needed::Otherwise {
+            name: by.variable.clone(),
+            value: by.value.clone(),
+        },
+        (By::Image(by), true) => Needed::Image(Instead {
+            image: by.image.clone(),
+            start: by.start.clone(),
+            before_deploy: by.before_deploy.clone(),
+            ready: ready(by),
+        }),
+        (By::Image(_), false) => return Vec::new(),
+    };
+    let demand = Demand {
+        of: address(declared),
+        why: format!("Maintenance/{} is {word}{reason}", declared.name),
+        origin: declared.origin(&["enabled"]).clone(),
+        what,
+    };
+    spec.services
+        .iter()
+        .map(|service| (service.clone(), demand.clone()))
+        .collect()
+}
+
+fn ready(by: &ByImage) -> railway::Ready {
+    let check = by.ready.as_ref();
+    railway::Ready {
+        path: check.map(|check| check.path.clone()),
+        within_seconds: check
+            .and_then(|check| check.within)
+            .map_or(READY_SECONDS, |within| within.0.as_secs()),
+    }
+}
+
+fn address(declared: &Declared<Spec>) -> Address {
+    Address {
+        kind: Spec::NAME,
+        name: declared.name.clone(),
+    }
+}
+
+/// What is left beside its demands: the page as customers see it, and the alarm when it has lasted too long.
+pub fn steps(declared: &Declared<Spec>, world: &World, now: Timestamp) -> Asked {
+    let mut asked = Asked::default();
+    overdue(declared, now, &mut asked);
+    if let Some(page) = &declared.spec.page {
+        check_page(declared, page, world, now, &mut asked);
+    }
+    asked
+}
+
+fn step(declared: &Declared<Spec>, field: &str, verb: &'static str, ask: Ask) -> Step {
+    Step {
+        of: address(declared),
+        field: field.to_owned(),
+        verb,
+        from: None,
+        to: None,
+        why: format!("Maintenance/{}", declared.name),
+        origin: Some(declared.origin(&[field]).clone()),
+        effect: Effect::Nothing,
+        undo: "",
+        deploys: Vec::new(),
+        loses: None,
+        closes: false,
+        ask,
+    }
+}
+
+fn overdue(declared: &Declared<Spec>, now: Timestamp, asked: &mut Asked) {
+    let until = declared.spec.until.filter(|_| declared.spec.enabled);
+    if let Some(Instant(until)) = until.filter(|until| until.0 <= now) {
+        let ask = Ask::Hold {
+            by: format!(
+                "{} was to be open again by {until}, and is closed",
+                declared.spec.services.join(", ")
+            ),
+            way_out: "say `enabled: false`, or a later `until`".to_owned(),
+            cause: Cause::Somebody,
+        };
+        asked.steps.push(step(declared, "until", "open", ask));
+    }
+}
+
+fn check_page(
+    declared: &Declared<Spec>,
+    page: &PageSpec,
+    world: &World,
+    now: Timestamp,
+    asked: &mut Asked,
+) {
+    let is_closed = declared.spec.enabled;
+    let (expected, verb) = if is_closed {
+        (&page.closed, "close")
+    } else {
+        (&page.open, "open")
+    };
+    let Some(railway) = world.railway.facts() else {
+        return;
+    };
+    let Some(url) = url(declared, page, railway) else {
+        let words = "none of its services has a domain, and `page` has no `url`: what customers see is not checked";
+        let ask = Ask::Told(words.to_owned());
+        asked.steps.push(step(declared, "page", verb, ask));
+        return;
+    };
+    let seen = match world.pages.get(&url) {
+        Some(Seen::Facts(seen)) => seen,
+        Some(Seen::Unseen(reason)) => {
+            // Closing does not wait for what cannot be seen; opening does.
+            let ask = if is_closed {
+                Ask::Told(format!("what customers see is not known: {reason}"))
+            } else {
+                Ask::Unseen(reason.clone())
+            };
+            asked.steps.push(step(declared, "page", verb, ask));
+            return;
+        }
+        Some(Seen::Unasked) | None => {
+            asked.questions.insert(Question { url }.into());
+            return;
+        }
+    };
+    if expected.fits(seen) {
+        return;
+    }
+    let ask = late_page(declared, page, expected, &url, seen, railway, now);
+    let page_step = step(declared, "page", verb, ask);
+    asked.steps.push(Step {
+        from: Some(format!("HTTP {}", seen.status)),
+        to: Some(expected.words()),
+        ..page_step
+    });
+}
+
+/// What a page that does not show what it should asks for: patience while its services change, then somebody.
+fn late_page(
+    declared: &Declared<Spec>,
+    page: &PageSpec,
+    expected: &Expected,
+    url: &str,
+    seen: &Page,
+    railway: &railway::Railway,
+    now: Timestamp,
+) -> Ask {
+    let within = page
+        .within
+        .map_or(std::time::Duration::from_secs(PAGE_SECONDS), |within| {
+            within.0
+        });
+    let services = declared
+        .spec
+        .services
+        .iter()
+        .filter_map(|name| railway.services.get(name)?.facts());
+    let mut latest = Timestamp::MIN;
+    let mut is_changing = false;
+    for service in services {
+        is_changing |= !is_in_place(&declared.spec, service);
+        if let Some(newest) = &service.newest {
+            is_changing |= matches!(newest.status, Status::Rolling(_));
+            latest = latest.max(newest.created_at);
+        }
+    }
+    let patience = if is_changing {
+        now.saturating_add(CHANGES)
+    } else {
+        latest.saturating_add(within)
+    };
+    let deadline = patience.unwrap_or(Timestamp::MAX);
+    if now >= deadline {
+        return Ask::Hold {
+            by: format!(
+                "{} answers HTTP {}{}, and {} is wanted",
+                one_line(url),
+                seen.status,
+                expected.missing(seen),
+                expected.words()
+            ),
+            way_out:
+                "look at the page and at the service's log; mend `page` if it expects the wrong thing"
+                    .to_owned(),
+            cause: Cause::Unhealthy,
+        };
+    }
+    Ask::Wait {
+        until: format!("{} answers {}", one_line(url), expected.words()),
+        deadline,
+        then: "nothing more".to_owned(),
+    }
+}
+
+/// Whether a service is stored as the maintenance needs it, as far as it can be seen.
+fn is_in_place(spec: &Spec, service: &Service) -> bool {
+    match &spec.by {
+        By::Variable(by) => {
+            let variables = service.variables.facts();
+            let value = variables.and_then(|variables| variables.get(&by.variable)?.value.as_ref());
+            value.is_some_and(|value| value.reveal() == by.value) == spec.enabled
+        }
+        By::Image(by) => {
+            let runs = matches!(&service.source, Source::Image(image) if *image == by.image);
+            runs == spec.enabled
+        }
+    }
+}
+
+fn url(declared: &Declared<Spec>, page: &PageSpec, railway: &railway::Railway) -> Option<String> {
+    if let Some(url) = &page.url {
+        return Some(url.clone());
+    }
+    let domain = declared.spec.services.iter().find_map(|name| {
+        let service = railway.services.get(name)?.facts()?;
+        service.domains.first()
+    });
+    domain.map(|domain| format!("https://{domain}/"))
+}
+
+impl Expected {
+    fn fits(&self, page: &Page) -> bool {
+        page.status == self.status && self.missing(page).is_empty()
+    }
+
+    fn missing(&self, page: &Page) -> String {
+        match &self.contains {
+            Some(text) if !page.body.contains(text.as_str()) => {
+                format!(" without `{}`", one_line(text))
+            }
+            Some(_) | None => String::new(),
+        }
+    }
+
+    fn words(&self) -> String {
+        match &self.contains {
+            Some(text) => format!("HTTP {} with `{}`", self.status, one_line(text)),
+            None => format!("HTTP {}", self.status),
+        }
+    }
+}

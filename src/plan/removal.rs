@@ -1,0 +1,370 @@
+//! What git declared before and does not declare now (design rule 4): taken away, kept and said, or held.
+
+use crate::kinds::environment::{self, RemovedEntry, RemovedService};
+use crate::kinds::service::{self, Replicas};
+use crate::kinds::shown::few;
+use crate::kinds::step::{Address, Ask, Asked, Cause, Effect, Loss, Step};
+use crate::kinds::variable::{Variable, stored_words};
+use crate::kinds::{Declared, Documents};
+use crate::manifest::Desired;
+use crate::source::{Node, Value};
+use crate::world::railway::{
+    self, Change, Field, Owner, Question, Railway, Service, Setting, VariableValue, Written,
+};
+use crate::world::{Action, Seen, World};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How our own writes begin in Railway's history.
+pub const AUTHOR: &str = "reconciler: ";
+
+/// The steps for everything that was declared before and is not now. Nothing where it is not known what was.
+pub fn steps(desired: &Desired, world: &World) -> Asked {
+    let (Some(before), Some(railway)) = (desired.before(), world.railway.facts()) else {
+        return Asked::default();
+    };
+    let now = desired.documents();
+    let policy = desired.environment().spec.removed;
+    let mut removing = Removing {
+        railway,
+        policy,
+        asked: Asked::default(),
+    };
+    removing.shared(before, desired.environment());
+    for (name, was) in &before.services {
+        match now.services.get(name) {
+            Some(is) => removing.service(was, is),
+            None => removing.whole_service(was, desired.environment()),
+        }
+    }
+    removing.maintenances(before, now);
+    removing.asked
+}
+
+struct Removing<'a> {
+    railway: &'a Railway,
+    policy: environment::Removed,
+    asked: Asked,
+}
+
+/// A document of now that a removed entry belonged to.
+struct Holder<'a> {
+    address: Address,
+    document: &'a Node,
+}
+
+impl Removing<'_> {
+    fn step(&self, holder: &Holder<'_>, field: &str, verb: &'static str, ask: Ask) -> Step {
+        Step {
+            of: holder.address.clone(),
+            field: field.to_owned(),
+            verb,
+            from: None,
+            to: None,
+            why: format!("{field} is no longer declared"),
+            origin: Some(holder.document.origin.clone()),
+            effect: Effect::Nothing,
+            undo: "revert",
+            deploys: Vec::new(),
+            loses: None,
+            closes: false,
+            ask,
+        }
+    }
+
+    fn tell(&mut self, holder: &Holder<'_>, field: &str, words: String) {
+        let step = self.step(holder, field, "keep", Ask::Told(words));
+        self.asked.steps.push(step);
+    }
+
+    fn shared(&mut self, before: &Documents, is: &Declared<environment::Spec>) {
+        let Some(was) = before.environments.values().next() else {
+            return;
+        };
+        let holder = Holder {
+            address: Address {
+                kind: "Environment",
+                name: is.name.clone(),
+            },
+            document: &is.document,
+        };
+        let Seen::Facts(stored) = &self.railway.shared else {
+            return;
+        };
+        let gone = gone(&was.spec.variables, &is.spec.variables);
+        for name in gone {
+            if let Some(held) = stored.get(name) {
+                self.variable(&holder, &Owner::Shared, name, held, Vec::new());
+            }
+        }
+    }
+
+    fn service(&mut self, was: &Declared<service::Spec>, is: &Declared<service::Spec>) {
+        let holder = Holder {
+            address: Address {
+                kind: "Service",
+                name: is.name.clone(),
+            },
+            document: &is.document,
+        };
+        let Some(Seen::Facts(seen)) = self.railway.services.get(&is.name) else {
+            return;
+        };
+        let owner = Owner::Service(railway::Named {
+            id: seen.id.clone(),
+            name: is.name.clone(),
+        });
+        if let Seen::Facts(stored) = &seen.variables {
+            for name in gone(&was.spec.variables, &is.spec.variables) {
+                if let Some(held) = stored.get(name) {
+                    self.variable(&holder, &owner, name, held, vec![is.name.clone()]);
+                }
+            }
+        }
+        if let (Some(Replicas::Regions(was)), Some(Replicas::Regions(is))) =
+            (&was.spec.replicas, &is.spec.replicas)
+        {
+            let gone = was.keys().filter(|region| !is.contains_key(*region));
+            self.regions(&holder, &owner, seen, gone);
+        }
+        self.fields(&holder, &was.document);
+    }
+
+    fn variable(
+        &mut self,
+        holder: &Holder<'_>,
+        owner: &Owner,
+        name: &str,
+        held: &railway::Variable,
+        deploys: Vec<String>,
+    ) {
+        let keeps = |reason: &str| format!("it stays as it is: {reason}");
+        if self.policy.variables == RemovedEntry::Keep {
+            let words = keeps("`removed.variables` says keep");
+            return self.tell(holder, name, words);
+        }
+        let id = owner.service().map_or("", |service| service.id.as_str());
+        let words = match self.maker(id, name) {
+            Maker::Us => {
+                let action = Action::Railway(railway::Action::Change(Change {
+                    of: owner.clone(),
+                    set: Setting::Variable {
+                        name: name.to_owned(),
+                        value: VariableValue::Absent,
+                    },
+                }));
+                let step = self.step(holder, name, "remove", Ask::Make(action));
+                self.asked.steps.push(Step {
+                    from: Some(stored_words(name, held)),
+                    effect: if deploys.is_empty() {
+                        Effect::Nothing
+                    } else {
+                        Effect::Redeploy
+                    },
+                    deploys,
+                    ..step
+                });
+                return;
+            }
+            Maker::Asked => return,
+            Maker::SomebodyElse => keeps("it was there before git declared it"),
+            Maker::Unknown(reason) => keeps(&format!(
+                "{reason}; say `{{ absent: true }}` to take it away"
+            )),
+        };
+        self.tell(holder, name, words);
+    }
+
+    /// Whether a commit of ours made a variable: then the patch of its making bears our name.
+    fn maker(&mut self, owner: &str, name: &str) -> Maker {
+        const APART: Duration = Duration::from_secs(120);
+        let (history, written) = match (&self.railway.history, &self.railway.written) {
+            (Seen::Unasked, _) | (_, Seen::Unasked) => {
+                self.asked.questions.insert(Question::History.into());
+                self.asked.questions.insert(Question::Written.into());
+                return Maker::Asked;
+            }
+            (Seen::Unseen(reason), _) | (_, Seen::Unseen(reason)) => {
+                return Maker::Unknown(format!("it cannot be seen who made it ({reason})"));
+            }
+            (Seen::Facts(history), Seen::Facts(written)) => (history, written),
+        };
+        let Some(Written { created_at, .. }) = written.get(&(owner.to_owned(), name.to_owned()))
+        else {
+            return Maker::Unknown("Railway does not tell when it was made".to_owned());
+        };
+        let field = Field::Variable(name.to_owned());
+        let made_by = history.patches.iter().find(|patch| {
+            patch
+                .touched
+                .get(owner)
+                .is_some_and(|fields| fields.contains(&field))
+                && patch.at.duration_since(*created_at).unsigned_abs() < APART
+        });
+        let reaches = history.is_whole
+            || history
+                .patches
+                .last()
+                .is_some_and(|oldest| oldest.at < *created_at);
+        match made_by {
+            Some(patch) if patch.message.starts_with(AUTHOR) => Maker::Us,
+            Some(_) => Maker::SomebodyElse,
+            None if reaches => Maker::SomebodyElse,
+            None => Maker::Unknown(
+                "it was made before everything that Railway's history still shows".to_owned(),
+            ),
+        }
+    }
+
+    fn regions<'r>(
+        &mut self,
+        holder: &Holder<'_>,
+        owner: &Owner,
+        seen: &Service,
+        gone: impl Iterator<Item = &'r String>,
+    ) {
+        let Seen::Facts(stored) = &seen.placement else {
+            return;
+        };
+        let left: BTreeMap<String, Option<u32>> = gone
+            .map(|region| service::stored_region(region, stored, &self.railway.region_names))
+            .filter(|region| stored.contains_key(region))
+            .map(|region| (region, None))
+            .collect();
+        if left.is_empty() || left.len() == stored.len() {
+            return;
+        }
+        let names: Vec<String> = left.keys().cloned().collect();
+        if self.policy.variables == RemovedEntry::Keep {
+            let words = format!("{} stays: `removed.variables` says keep", few(&names, 5));
+            return self.tell(holder, "replicas", words);
+        }
+        let action = Action::Railway(railway::Action::Change(Change {
+            of: owner.clone(),
+            set: Setting::Replicas(left),
+        }));
+        let step = self.step(holder, "replicas", "leave", Ask::Make(action));
+        self.asked.steps.push(Step {
+            from: Some(few(&names, 5)),
+            why: format!("replicas: {} is no longer declared", few(&names, 5)),
+            effect: Effect::Hot,
+            ..step
+        });
+    }
+
+    /// Other fields stay as they are; one-shots have happened.
+    fn fields(&mut self, holder: &Holder<'_>, was: &Node) {
+        let (Some(was), is) = (was.at(&["spec"]), holder.document.at(&["spec"])) else {
+            return;
+        };
+        let Value::Map(was) = &was.value else { return };
+        for field in was.keys() {
+            let is_declared = is.is_some_and(|spec| spec.at(&[field]).is_some());
+            let is_content = matches!(field.as_str(), "release" | "image" | "commit" | "variables");
+            if is_declared || is_content {
+                continue;
+            }
+            let words = if field == "restartedAfter" {
+                "nothing to undo: it has happened".to_owned()
+            } else {
+                "it stays as it is stored; write the old value to bring it back".to_owned()
+            };
+            self.tell(holder, field, words);
+        }
+    }
+
+    fn whole_service(
+        &mut self,
+        was: &Declared<service::Spec>,
+        environment: &Declared<environment::Spec>,
+    ) {
+        let Some(seen) = self.railway.services.get(&was.name) else {
+            return;
+        };
+        let holder = Holder {
+            address: Address {
+                kind: "Service",
+                name: was.name.clone(),
+            },
+            document: &environment.document,
+        };
+        let Seen::Facts(seen) = seen else { return };
+        if self.policy.services == RemovedService::Keep {
+            let words = "it is no longer managed, and stays as it is at Railway".to_owned();
+            return self.tell(&holder, "service", words);
+        }
+        let action = Action::Railway(railway::Action::Delete {
+            service: railway::Named {
+                id: seen.id.clone(),
+                name: was.name.clone(),
+            },
+        });
+        let what = if seen.has_volume {
+            "the service with its variables, its domains and everything on its volume"
+        } else {
+            "the service with its variables and domains"
+        };
+        let step = self.step(&holder, "service", "delete", Ask::Make(action));
+        self.asked.steps.push(Step {
+            why: format!("Service/{} is no longer declared", was.name),
+            effect: Effect::Gone,
+            undo: "none",
+            loses: Some(Loss {
+                words: what.to_owned(),
+                facts: seen.id.clone(),
+            }),
+            ..step
+        });
+    }
+
+    fn maintenances(&mut self, before: &Documents, now: &Documents) {
+        let gone = before
+            .maintenances
+            .values()
+            .filter(|was| was.spec.enabled && !now.maintenances.contains_key(&was.name));
+        for was in gone {
+            let holder = Holder {
+                address: Address {
+                    kind: "Maintenance",
+                    name: was.name.clone(),
+                },
+                document: &was.document,
+            };
+            let ask = Ask::Hold {
+                by: format!(
+                    "it was on when its document went, and {} may be closed",
+                    few(&was.spec.services, 5)
+                ),
+                way_out: "say `enabled: false` first, and take the document away afterwards"
+                    .to_owned(),
+                cause: Cause::Somebody,
+            };
+            let step = self.step(&holder, "enabled", "open", ask);
+            self.asked.steps.push(Step {
+                why: format!("Maintenance/{} is no longer declared", was.name),
+                ..step
+            });
+        }
+    }
+}
+
+/// Who made a variable.
+enum Maker {
+    Us,
+    SomebodyElse,
+    Unknown(String),
+    Asked,
+}
+
+/// The names that were declared to be there, and are not declared now.
+fn gone<'a>(
+    was: &'a BTreeMap<String, Variable>,
+    is: &BTreeMap<String, Variable>,
+) -> Vec<&'a String> {
+    was.iter()
+        .filter(|(name, variable)| {
+            !matches!(variable, Variable::Absent(_)) && !is.contains_key(*name)
+        })
+        .map(|(name, _)| name)
+        .collect()
+}
