@@ -38,6 +38,7 @@ pub fn first_state(seed: &Arc<Seed>, switches: Arc<Switches>, random_seed: u64) 
         pushed: BTreeMap::new(),
         digests: BTreeMap::new(),
         outbox: Vec::new(),
+        visits: Arc::default(),
     };
     for (name, project) in &seed.projects {
         add_project(&mut state, name, project);
@@ -188,6 +189,7 @@ fn add_instance(
             auto_deploy: about.auto_deploy,
             trigger_id,
             deployments: Vec::new(),
+            open_paths: about.open.clone(),
         },
     );
     if let (Some(repo), Some(commit)) = (&about.repo, &about.commit) {

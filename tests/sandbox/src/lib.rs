@@ -4,6 +4,9 @@
 //! staged and committed patches, deployments with their lifecycle, tokens and rate limits, and takes faults from a seed.
 //! What nobody states about the real thing is one of the [`Switches`].
 //!
+//! On the same port it serves the applications: a request whose host is a domain of some service is answered as the
+//! deployment behind it would, see [`Sandbox::page`].
+//!
 //! Over TCP: `cargo run -p sandbox -- --seed seeds/runbook.yaml`. In-process, under tokio's (paused) clock:
 //!
 //! ```
@@ -23,6 +26,7 @@
 //!             previous: [ghcr.io/shop/web:0]   # ran before; can be rolled back to
 //! images:
 //!   ghcr.io/shop/web:bad: { outcome: failed, log: [no such file] }   # or crashed, never_ready, needs_approval
+//!   ghcr.io/shop/closed:1: { pages: { "*": { status: 503, body: closed for maintenance } } }
 //! tokens:
 //!   production-token: { kind: project, project: shop, environment: production }
 //! "#)?;
@@ -53,6 +57,7 @@ mod birth;
 mod by_hand;
 mod config;
 mod deployment;
+mod edge;
 mod launch;
 mod lifecycle;
 mod patch;
@@ -64,12 +69,14 @@ mod variables;
 
 mod access;
 mod fields;
+mod filter;
 mod graphql;
 mod limits;
 mod mutation;
 mod node;
 mod page;
 mod query;
+mod reply;
 mod server;
 mod tcp;
 

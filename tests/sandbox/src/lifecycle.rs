@@ -69,7 +69,7 @@ impl State {
     fn time_to_deploy(&self, deployment: &Deployment, known: &Known) -> f64 {
         let timings = &self.seed.timings;
         match has_healthcheck(deployment) {
-            true if known.outcome == Outcome::NeverReady => {
+            true if !self.gets_ready(deployment, known) => {
                 deployment.manifest["deploy"]["healthcheckTimeout"]
                     .as_f64()
                     .unwrap_or(300.0)
@@ -79,13 +79,23 @@ impl State {
         }
     }
 
+    /// Whether its healthcheck ever gets the 200 that it wants; without one, whatever starts is ready.
+    fn gets_ready(&self, deployment: &Deployment, known: &Known) -> bool {
+        let path = deployment.manifest["deploy"]["healthcheckPath"]
+            .as_str()
+            .filter(|path| !path.is_empty());
+        path.is_none_or(|path| {
+            known.outcome != Outcome::NeverReady && self.page_of(deployment, path).status == 200
+        })
+    }
+
     fn finish(&mut self, id: &str, deployment: &Deployment, known: &Known) {
         match known.outcome {
             Outcome::Crashed if known.after_seconds.is_none() => {
                 self.say(id, false, "error", &known.log);
                 self.enter(id, Status::Crashed, None);
             }
-            Outcome::NeverReady if has_healthcheck(deployment) => {
+            _ if !self.gets_ready(deployment, known) => {
                 self.fail(id, known, "healthcheck failed: service unavailable");
             }
             Outcome::Good

@@ -18,6 +18,7 @@ use crate::refusal::Refusal;
 use crate::state::{
     Environment, Instance, Project, Service, State, VariableRecord, Volume, VolumeInstance,
 };
+use crate::time::Time;
 use crate::{fields, query};
 
 /// What one request is answered from.
@@ -266,6 +267,10 @@ impl<'a> Asked<'a> {
 
     pub fn optional(&self, name: &str) -> Option<&'a str> {
         self.arguments.get(name).and_then(|value| value.as_str())
+    }
+
+    pub fn moment(&self, name: &str) -> Option<Time> {
+        self.optional(name).and_then(|text| Time::parse(text).ok())
     }
 
     pub fn flag(&self, name: &str) -> Option<bool> {

@@ -458,6 +458,7 @@ impl State {
                 auto_deploy: true,
                 trigger_id,
                 deployments: Vec::new(),
+                open_paths: Vec::new(),
             },
         );
     }

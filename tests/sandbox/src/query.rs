@@ -121,28 +121,18 @@ pub fn answer<'s>(scene: &'s Scene, asked: &Asked<'_>) -> Result<Answer<'s>, Ref
         }
         "deploymentLogs" | "buildLogs" => {
             let deployment = deployment(scene, asked.text("deploymentId"))?;
-            let lines = if asked.field == "buildLogs" {
-                &deployment.build_log
-            } else {
-                &deployment.log
-            };
-            Ok(Answer::plains(fields::log_lines(
-                scene,
-                lines.iter().map(|line| (deployment, line)),
-                asked,
-            )))
+            let rows = fields::logs::of_deployment(scene, deployment, asked);
+            Ok(Answer::plains(rows))
         }
         "environmentLogs" => {
             let environment = environment(scene, asked.text("environmentId"))?;
-            let deployments = environment
-                .instances
-                .values()
-                .flat_map(|instance| &instance.deployments)
-                .filter_map(|id| state.deployments.get(id));
-            let lines = deployments.flat_map(|deployment| {
-                deployment.log.iter().map(move |line| (&**deployment, line))
-            });
-            Ok(Answer::plains(fields::log_lines(scene, lines, asked)))
+            let rows = fields::logs::of_environment(scene, environment, asked);
+            Ok(Answer::plains(rows))
+        }
+        "httpLogs" => {
+            let deployment = deployment(scene, asked.text("deploymentId"))?;
+            let rows = fields::logs::of_visitors(scene, deployment, asked);
+            Ok(Answer::plains(rows))
         }
         "deploymentTriggers" => {
             let (environment, id, _) = instance(scene, asked)?;

@@ -119,6 +119,14 @@ impl Plan {
         }
     }
 
+    /// How long logs are kept.
+    pub fn log_days(self) -> u32 {
+        match self {
+            Plan::Free | Plan::Hobby => 7,
+            Plan::Pro => 30,
+        }
+    }
+
     /// How long the image of a removed deployment is kept.
     pub fn retention_hours(self) -> u32 {
         match self {
@@ -232,6 +240,8 @@ pub struct ServiceSeed {
     pub previous: Vec<String>,
     /// Whether it is deployed at the start.
     pub running: bool,
+    /// Paths that its application answers even in maintenance.
+    pub open: Vec<String>,
 }
 
 impl Default for ServiceSeed {
@@ -251,6 +261,7 @@ impl Default for ServiceSeed {
             build: Map::new(),
             previous: Vec::new(),
             running: true,
+            open: Vec::new(),
         }
     }
 }
@@ -340,6 +351,25 @@ pub struct Known {
     pub digest: Option<String>,
     pub message: Option<String>,
     pub author: Option<String>,
+    /// What its application answers, by path; `*` stands for every other path.
+    pub pages: BTreeMap<String, PageSeed>,
+}
+
+/// What an application answers on one path.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PageSeed {
+    pub status: u16,
+    pub body: String,
+}
+
+impl Default for PageSeed {
+    fn default() -> PageSeed {
+        PageSeed {
+            status: 200,
+            body: String::new(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,12 +3,13 @@
 //! A state stands still until somebody calls `advance`: the lifecycle is driven by the clock of the requests, never by
 //! background tasks. The parts are shared between snapshots, so keeping old states for stale reads is cheap.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use crate::deployment::Deployment;
+use crate::edge::Visit;
 use crate::patch::Patch;
 use crate::random::Random;
 use crate::refusal::Refusal;
@@ -36,6 +37,8 @@ pub struct State {
     pub digests: BTreeMap<String, String>,
     /// Effects since the server last collected them.
     pub outbox: Vec<Effect>,
+    /// Requests to the applications, oldest first.
+    pub visits: Arc<VecDeque<Visit>>,
 }
 
 /// Something that happens by itself at a time.
@@ -130,6 +133,8 @@ pub struct Instance {
     pub trigger_id: String,
     /// Oldest first.
     pub deployments: Vec<String>,
+    /// Paths that its application answers even in maintenance.
+    pub open_paths: Vec<String>,
 }
 
 #[derive(Clone)]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::deployment::{Deployment, Line, Status, can_redeploy};
+use crate::deployment::{Deployment, Status, can_redeploy};
 use crate::node::{Answer, Asked, Node, Scene};
 use crate::page::Page;
 use crate::random::uuid_of;
@@ -73,68 +73,6 @@ pub fn newest_first<'s, 'i>(
         .into_iter()
         .map(|(_, deployment)| (deployment.id.clone(), Node::Deployment(deployment)));
     Page::of(nodes, asked, scene.state.switches.default_page_size)
-}
-
-/// Log rows within the asked window, newest `limit` of them, oldest first.
-pub fn log_lines<'l>(
-    scene: &Scene,
-    lines: impl Iterator<Item = (&'l Deployment, &'l Line)>,
-    asked: &Asked<'_>,
-) -> Vec<Value> {
-    let within = |line: &Line| {
-        let at = line.at.to_string();
-        let after = ["startDate", "afterDate"]
-            .iter()
-            .find_map(|name| asked.optional(name));
-        let before = ["endDate", "beforeDate"]
-            .iter()
-            .find_map(|name| asked.optional(name));
-        after.is_none_or(|after| at.as_str() >= after)
-            && before.is_none_or(|before| at.as_str() <= before)
-    };
-    let mut found: Vec<(&Deployment, &Line)> = lines
-        .filter(|(_, line)| within(line) && matches_filter(line, asked.optional("filter")))
-        .collect();
-    found.sort_by_key(|(_, line)| line.at);
-    let limit = ["limit", "beforeLimit", "afterLimit"]
-        .iter()
-        .find_map(|name| asked.number(name));
-    if let Some(limit) = limit {
-        let limit = limit + usize::from(scene.state.switches.log_limit_extra);
-        found.drain(..found.len().saturating_sub(limit));
-    }
-    found
-        .into_iter()
-        .map(|(deployment, line)| row(deployment, line))
-        .collect()
-}
-
-/// `@level:error AND text`.
-fn matches_filter(line: &Line, filter: Option<&str>) -> bool {
-    filter
-        .unwrap_or_default()
-        .split(" AND ")
-        .map(str::trim)
-        .all(|term| match term.strip_prefix("@level:") {
-            Some(level) => line.severity == level,
-            None => line.message.contains(term.trim_matches('"')),
-        })
-}
-
-fn row(deployment: &Deployment, line: &Line) -> Value {
-    json!({
-        "timestamp": line.at,
-        "message": line.message,
-        "severity": line.severity,
-        "attributes": [{ "key": "level", "value": line.severity }],
-        "tags": {
-            "deploymentId": deployment.id,
-            "environmentId": deployment.environment_id,
-            "projectId": deployment.project_id,
-            "serviceId": deployment.service_id,
-            "snapshotId": deployment.snapshot_id,
-        },
-    })
 }
 
 /// The steps a deployment has gone through, the last one with its error.

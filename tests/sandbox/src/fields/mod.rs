@@ -3,11 +3,12 @@
 mod account;
 mod deployment;
 mod environment;
+pub mod logs;
 mod project;
 mod service;
 
 pub use account::{person, project_token, workspace};
-pub use deployment::{deployment, events, log_lines};
+pub use deployment::{deployment, events};
 pub use environment::{environment, patch, triggers, variable, volume_instance};
 pub use project::{environments, project, volume};
 pub use service::{domains, instance, proxies, service};

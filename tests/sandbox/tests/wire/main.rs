@@ -11,6 +11,7 @@ mod client;
 mod configuration;
 mod deployments;
 mod faults;
+mod pages;
 mod protocol;
 mod schema;
 mod secrets;
