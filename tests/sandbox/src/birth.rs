@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use crate::config;
 use crate::deployment::{Cause, Status};
 use crate::launch::Commit;
 use crate::patch::blank;
 use crate::random::{Random, uuid_of};
-use crate::seed::{EnvironmentSeed, ProjectSeed, Replicas, Seed, ServiceSeed, VariableSeed};
+use crate::seed::{
+    EnvironmentSeed, Outcome, ProjectSeed, Replicas, Seed, ServiceSeed, VariableSeed,
+};
 use crate::state::{
     Environment, Instance, Project, Service, State, VariableRecord, Volume, VolumeInstance,
 };
@@ -44,6 +47,16 @@ pub fn first_state(seed: &Arc<Seed>, switches: Arc<Switches>, random_seed: u64) 
         add_project(&mut state, name, project);
     }
     state.now = seed.start;
+    let live: Vec<String> = state
+        .deployments
+        .values()
+        .filter(|deployment| deployment.status.is_live())
+        .map(|deployment| deployment.id.clone())
+        .collect();
+    for id in live {
+        state.deployment_mut(&id).traffic_at = seed.start;
+        state.may_sleep(&id);
+    }
     state
 }
 
@@ -153,8 +166,10 @@ fn add_instance(
     if let Some(volume) = &about.volume {
         let id = volume.id.clone().unwrap_or_else(|| state.random.uuid());
         config["volumeMounts"] = json!({ &id: { "mountPath": volume.mount } });
-        environment.config["volumes"][&id] =
-            json!({ "sizeMB": volume.size_mb, "region": state.seed.regions[0].name });
+        let placed = config::placement(&config, &state.seed.regions);
+        let home = || state.seed.regions[0].name.clone();
+        let region = placed.into_keys().next().unwrap_or_else(home);
+        environment.config["volumes"][&id] = json!({ "sizeMB": volume.size_mb, "region": region });
         let created = state.now;
         environment.volume_instances.insert(
             id.clone(),
@@ -162,6 +177,9 @@ fn add_instance(
                 id: state.random.uuid(),
                 size_mb: volume.size_mb,
                 created,
+                region,
+                destination: None,
+                is_moving: false,
             },
         );
         state.project_mut(&environment.project_id).volumes.insert(
@@ -300,6 +318,10 @@ fn run_at_once(state: &mut State, environment_id: &str, service_id: &str) {
         }
     }
     let now = state.now;
+    let deployment = state.deployments[&id].clone();
+    let known = state.known(&deployment.release);
+    let steps = state.rollout(&deployment, &known).steps;
+    state.begin_steps(&id, &steps);
     let deployment = state.deployment_mut(&id);
     (
         deployment.status,
@@ -307,8 +329,8 @@ fn run_at_once(state: &mut State, environment_id: &str, service_id: &str) {
         deployment.updated,
         deployment.ran,
     ) = (Status::Success, now, now, true);
-    deployment
-        .instances
-        .iter_mut()
-        .for_each(|replica| replica.status = "RUNNING");
+    deployment.all_replicas(match known.outcome {
+        Outcome::Exits => "EXITED",
+        _ => "RUNNING",
+    });
 }

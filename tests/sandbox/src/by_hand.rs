@@ -285,45 +285,6 @@ impl State {
         Ok(())
     }
 
-    fn push(&mut self, repo: &str, branch: &str, sha: &str, known: Known) {
-        self.pushed.insert(sha.to_string(), known);
-        self.heads
-            .insert((repo.to_string(), branch.to_string()), sha.to_string());
-        let tracking: Vec<(String, String)> = self
-            .environments
-            .values()
-            .flat_map(|environment| {
-                environment
-                    .instances
-                    .iter()
-                    .map(move |(id, instance)| (environment, id, instance))
-            })
-            .filter(|(environment, id, instance)| {
-                let source = environment
-                    .service(id)
-                    .and_then(|service| service.get("source"));
-                let text = |key: &str| source.and_then(|source| source.get(key)?.as_str());
-                instance.auto_deploy
-                    && text("repo") == Some(repo)
-                    && text("branch").unwrap_or("main") == branch
-            })
-            .map(|(environment, id, _)| (environment.id.clone(), id.clone()))
-            .collect();
-        for (environment, service) in tracking {
-            if self.switches.pushed_commit_moves_stored {
-                let patch = json!({ "services": { &service: { "source": { "commitSha": sha } } } });
-                self.change(&environment, &patch, &hand(false));
-            }
-            let cause = Cause {
-                reason: "deploy",
-                patch_id: None,
-                of: None,
-            };
-            self.deploy(&environment, &service, Commit::This(sha), cause)
-                .expect("the commit was just pushed and the service tracks it");
-        }
-    }
-
     fn environment_called(&self, name: &str) -> Result<&Environment, Refusal> {
         self.environments
             .values()
@@ -373,7 +334,7 @@ impl State {
     }
 }
 
-fn hand(deploy: bool) -> Write {
+pub fn hand(deploy: bool) -> Write {
     Write {
         mutation: "by hand",
         skip_deploys: !deploy,

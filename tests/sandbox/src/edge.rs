@@ -9,7 +9,8 @@ use http::{Method, Request, Response, StatusCode};
 use crate::config;
 use crate::deployment::{Deployment, Status};
 use crate::seed::{Outcome, PageSeed};
-use crate::state::{Environment, State};
+use crate::state::{Due, Environment, State};
+use crate::switches::WakingRequest;
 use crate::time::Time;
 
 /// Domains that Railway generates end like this.
@@ -49,10 +50,15 @@ impl State {
     /// Answers one visitor, and remembers the visit.
     pub fn visit(&mut self, host: &str, request: &Request<Bytes>) -> Response<Bytes> {
         let path = request.uri().path();
-        let upstream = match self.behind(host) {
-            Some((environment, service)) => self.upstream(environment, &service),
-            None => Upstream::Nothing,
-        };
+        let behind = self
+            .behind(host)
+            .map(|(environment, service)| (environment.id.clone(), service));
+        if let Some((environment, service)) = &behind {
+            self.wake(environment, service);
+        }
+        let upstream = behind.map_or(Upstream::Nothing, |(environment, service)| {
+            self.upstream(&self.environments[&environment], &service)
+        });
         let request_id = self.random.uuid();
         let (page, deployment) = match upstream {
             Upstream::Nothing => return edge_error(404, "Application not found", &request_id),
@@ -144,7 +150,28 @@ impl State {
         }
     }
 
+    /// A sleeping application wakes by being asked; whether it answers that request is a switch.
+    fn wake(&mut self, environment_id: &str, service_id: &str) {
+        let environment = &self.environments[environment_id];
+        let Some(deployment) = self.active(environment, service_id).cloned() else {
+            return;
+        };
+        if deployment.status != Status::Sleeping {
+            return;
+        }
+        let due = Due::Wake {
+            deployment: deployment.id.clone(),
+        };
+        match self.switches.waking_request {
+            WakingRequest::Answered => self.woken(&deployment.id),
+            WakingRequest::BadGateway if self.agenda.values().any(|known| *known == due) => {}
+            WakingRequest::BadGateway => self.later(self.seed.timings.wake, due),
+        }
+    }
+
     fn remember(&mut self, visit: Visit) {
+        let now = self.now;
+        self.deployment_mut(&visit.deployment_id).traffic_at = now;
         let visits = Arc::make_mut(&mut self.visits);
         if visits.len() >= MOST_VISITS {
             visits.pop_front();

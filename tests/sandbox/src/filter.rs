@@ -134,8 +134,9 @@ fn one(words: &mut Words<'_>) -> Filter {
 }
 
 fn term(word: &str) -> Filter {
+    let replica = word.strip_prefix("replica:").map(|id| ("replica", id));
     let attribute = word.strip_prefix('@').and_then(|rest| rest.split_once(':'));
-    match attribute {
+    match attribute.or(replica) {
         Some((name, value)) => {
             Filter::Attribute(name.to_string(), Test::parse(value.trim_matches('"')))
         }

@@ -55,17 +55,25 @@ mod time;
 
 mod birth;
 mod by_hand;
+mod change;
+mod check;
 mod config;
+mod cron;
 mod deployment;
 mod edge;
+mod effects;
 mod launch;
 mod lifecycle;
+mod operate;
 mod patch;
+mod push;
 mod random;
 mod refusal;
 mod report;
+mod rollout;
 mod state;
 mod variables;
+mod volumes;
 
 mod access;
 mod fields;

@@ -110,7 +110,8 @@ pub fn answer<'s>(scene: &'s Scene, asked: &Asked<'_>) -> Result<Answer<'s>, Ref
         "deployments" => deployments(scene, asked),
         "deploymentSnapshot" => snapshot(scene, deployment(scene, asked.text("deploymentId"))?),
         "deploymentEvents" => {
-            let events = fields::events(deployment(scene, asked.text("id"))?).into_iter();
+            let events =
+                fields::events(deployment(scene, asked.text("id"))?, state.now).into_iter();
             let nodes = events.map(|event| {
                 (
                     event["id"].as_str().unwrap_or_default().to_string(),

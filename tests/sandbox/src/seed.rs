@@ -119,6 +119,15 @@ impl Plan {
         }
     }
 
+    /// The most that one container may be given: vCPUs and gigabytes of memory.
+    pub fn container_ceiling(self) -> (f64, f64) {
+        match self {
+            Plan::Free => (1.0, 0.5),
+            Plan::Hobby => (8.0, 8.0),
+            Plan::Pro => (24.0, 24.0),
+        }
+    }
+
     /// How long logs are kept.
     pub fn log_days(self) -> u32 {
         match self {
@@ -148,6 +157,15 @@ pub struct Timings {
     /// Added to `deploy` when there is a healthcheck path.
     pub healthcheck: f64,
     pub restart: f64,
+    /// The pre-deploy command.
+    pub pre_deploy: f64,
+    /// From a push to the end of its checks, for a service that waits for them.
+    pub checks: f64,
+    /// Without traffic for so long, a service that may sleep does.
+    pub idle: f64,
+    pub wake: f64,
+    /// Moving a volume to another region.
+    pub migrate: f64,
     /// From REMOVING to REMOVED, beside overlap and draining.
     pub remove: f64,
     /// Overrides the plan's own retention.
@@ -164,6 +182,11 @@ impl Default for Timings {
             deploy: 3.0,
             healthcheck: 3.0,
             restart: 4.0,
+            pre_deploy: 2.0,
+            checks: 10.0,
+            idle: 600.0,
+            wake: 2.0,
+            migrate: 20.0,
             remove: 2.0,
             retention_hours,
         }
@@ -353,6 +376,22 @@ pub struct Known {
     pub author: Option<String>,
     /// What its application answers, by path; `*` stands for every other path.
     pub pages: BTreeMap<String, PageSeed>,
+    /// Whether a pre-deploy command fails.
+    pub pre_deploy_fails: bool,
+    /// The registry password without which it cannot be pulled.
+    pub password: Option<String>,
+    /// What the repository's checks say of a commit.
+    pub checks: Checks,
+    /// The files that a commit changes, for watch patterns; none: anything may have changed.
+    pub files: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Checks {
+    #[default]
+    Pass,
+    Fail,
 }
 
 /// What an application answers on one path.
@@ -385,6 +424,8 @@ pub enum Outcome {
     NeverReady,
     /// It waits for somebody to approve it, then is good.
     NeedsApproval,
+    /// The process does its work and exits with 0.
+    Exits,
 }
 
 fn regions() -> Vec<RegionSeed> {

@@ -69,6 +69,20 @@ pub enum Due {
     Remove {
         deployment: String,
     },
+    /// The container before lets go of the volume.
+    TakeVolume {
+        deployment: String,
+    },
+    Sleep {
+        deployment: String,
+    },
+    Wake {
+        deployment: String,
+    },
+    VolumeMoved {
+        environment: String,
+        volume: String,
+    },
 }
 
 #[derive(Clone)]
@@ -142,6 +156,11 @@ pub struct VolumeInstance {
     pub id: String,
     pub size_mb: u32,
     pub created: Time,
+    pub region: String,
+    /// The region it has to move to, because its service has moved.
+    pub destination: Option<String>,
+    /// Whether it is on its way there.
+    pub is_moving: bool,
 }
 
 #[derive(Clone)]
@@ -182,6 +201,13 @@ impl State {
             Due::Crash { deployment } => self.crash(&deployment),
             Due::Restarted { deployment } => self.restarted(&deployment),
             Due::Remove { deployment } => self.removed(&deployment),
+            Due::TakeVolume { deployment } => self.take_volume(&deployment),
+            Due::Sleep { deployment } => self.maybe_sleep(&deployment),
+            Due::Wake { deployment } => self.woken(&deployment),
+            Due::VolumeMoved {
+                environment,
+                volume,
+            } => self.volume_moved(&environment, &volume),
         }
     }
 
@@ -263,11 +289,15 @@ impl Due {
         match self {
             Due::ApplyPatch { environment, .. }
             | Due::StartDeployments { environment, .. }
-            | Due::FinishPatch { environment, .. } => environment != gone,
+            | Due::FinishPatch { environment, .. }
+            | Due::VolumeMoved { environment, .. } => environment != gone,
             Due::Advance { deployment }
             | Due::Crash { deployment }
             | Due::Restarted { deployment }
-            | Due::Remove { deployment } => deployments.contains_key(deployment),
+            | Due::Remove { deployment }
+            | Due::TakeVolume { deployment }
+            | Due::Sleep { deployment }
+            | Due::Wake { deployment } => deployments.contains_key(deployment),
         }
     }
 }
@@ -288,13 +318,5 @@ impl Environment {
             "{:016x}",
             crate::random::hash(&format!("{}:{}", self.id, self.etag))
         )
-    }
-
-    pub fn has_volume(&self, service_id: &str) -> bool {
-        self.service(service_id).is_some_and(|service| {
-            crate::config::entries(service.get("volumeMounts"))
-                .next()
-                .is_some()
-        })
     }
 }

@@ -230,7 +230,7 @@ pub fn volume_instance<'s>(
             .map_or_else(Answer::null, Answer::json),
         "sizeMB" => Answer::leaf(i64::from(here.size_mb)),
         "currentSizeMB" => Answer::leaf(f64::from(here.size_mb) / 10.0),
-        "state" => Answer::text("READY"),
+        "state" => Answer::text(here.state()),
         "isPendingDeletion" => Answer::leaf(false),
         "volume" => {
             let project = scene.state.project(&environment.project_id)?;

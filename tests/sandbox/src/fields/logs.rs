@@ -151,6 +151,9 @@ impl Row<'_> {
             ("path", From::Visitor(_, visit)) => &visit.path,
             ("host", From::Visitor(_, visit)) => &visit.host,
             ("requestId", From::Visitor(_, visit)) => &visit.request_id,
+            (_, From::Process(_, line)) if line.attributes.contains_key(name) => {
+                return Some(line.attributes[name].trim_matches('"').to_string());
+            }
             ("httpStatus", From::Visitor(_, visit)) => return Some(visit.status.to_string()),
             _ => return None,
         };
@@ -163,7 +166,7 @@ impl Row<'_> {
                 "timestamp": line.at,
                 "message": line.message,
                 "severity": line.severity,
-                "attributes": [{ "key": "level", "value": line.severity }],
+                "attributes": attributes(line),
                 "tags": {
                     "deploymentId": deployment.id,
                     "deploymentInstanceId": deployment.instances.first().map(|replica| &replica.id),
@@ -197,4 +200,13 @@ impl Row<'_> {
             }),
         }
     }
+}
+
+fn attributes(line: &Line) -> Vec<Value> {
+    let level = json!({ "key": "level", "value": line.severity });
+    let further = line
+        .attributes
+        .iter()
+        .map(|(key, value)| json!({ "key": key, "value": value }));
+    std::iter::once(level).chain(further).collect()
 }

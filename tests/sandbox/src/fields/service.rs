@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::config;
+use crate::cron::Cron;
 use crate::node::{Answer, Asked, Node, Scene};
 use crate::page::Page;
 use crate::random::{hash, uuid_of};
@@ -128,7 +129,10 @@ pub fn instance<'s>(
                 .map(|count| i64::from(*count))
                 .sum::<i64>(),
         ),
-        "region" | "deletedAt" | "nextCronRunAt" | "railpackInfo" => Answer::null(),
+        "nextCronRunAt" => config::setting(stored, "deploy", "cronSchedule")
+            .and_then(|schedule| Cron::parse(schedule.as_str()?).ok()?.next(state.now))
+            .map_or_else(Answer::null, Answer::text),
+        "region" | "deletedAt" | "railpackInfo" => Answer::null(),
         "restartPolicyType" => or("restartPolicyType", json!("ON_FAILURE")),
         "restartPolicyMaxRetries" => or("restartPolicyMaxRetries", json!(10)),
         "sleepApplication" => or("sleepApplication", json!(false)),

@@ -15,6 +15,7 @@ mod pages;
 mod protocol;
 mod schema;
 mod secrets;
+mod settings;
 mod speed;
 mod tcp;
 mod tokens;
