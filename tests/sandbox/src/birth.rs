@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::config;
 use crate::deployment::{Cause, Status};
 use crate::launch::Commit;
+use crate::networking::{CUSTOM, SERVICE};
 use crate::patch::blank;
 use crate::random::{Random, uuid_of};
 use crate::seed::{
@@ -122,7 +123,9 @@ fn add_environment(
     for (service, about) in &seed.services {
         add_instance(state, &mut environment, &ids[service], about);
     }
+    let config = environment.config.clone();
     state.environments.insert(id.clone(), Arc::new(environment));
+    state.follow_names(&id, &Value::Null, &config);
     state.project_mut(project_id).environments.push(id.clone());
     for (service, about) in &seed.services {
         if about.running {
@@ -150,6 +153,7 @@ pub fn empty_environment(
         instances: BTreeMap::new(),
         volume_instances: BTreeMap::new(),
         variables: BTreeMap::new(),
+        names: BTreeMap::new(),
         staged: blank(state.random.uuid(), state.now),
         patches: Vec::new(),
         next_patch_fails: None,
@@ -249,8 +253,15 @@ fn service_config(state: &State, about: &ServiceSeed) -> Value {
     if !about.build.is_empty() {
         config["build"] = Value::Object(about.build.clone());
     }
-    if !domains.is_empty() {
-        config["networking"] = json!({ "serviceDomains": domains });
+    let custom: Map<String, Value> = about
+        .custom_domains
+        .iter()
+        .map(|domain| (domain.clone(), json!({ "port": 8080 })))
+        .collect();
+    for (kind, domains) in [(SERVICE, domains), (CUSTOM, custom)] {
+        if !domains.is_empty() {
+            config["networking"][kind] = Value::Object(domains);
+        }
     }
     config
 }

@@ -105,6 +105,7 @@ impl State {
             }
         }
         self.follow_volumes(environment_id, after);
+        self.follow_names(environment_id, before, after);
         let regions = self.seed.regions.clone();
         for (id, service) in config::entries(after.get("services")) {
             let placed = |document: &Value| {

@@ -59,6 +59,11 @@ impl State {
     /// What one service may not become. Only what the patch touches is looked at: old sins stay.
     fn check_service(&self, patch: &Value, after: &Value) -> Result<(), Refusal> {
         let plan = self.seed.plan;
+        let image = patch.pointer("/source/image").and_then(Value::as_str);
+        let forbidden = &self.seed.workspace.forbidden_images;
+        if image.is_some_and(|image| forbidden.iter().any(|part| image.contains(part.as_str()))) {
+            return Err(Refusal::bad_input("Image blocked by a workspace policy"));
+        }
         let touched = |key: &str| {
             patch
                 .get("deploy")

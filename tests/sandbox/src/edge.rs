@@ -8,6 +8,7 @@ use http::{Method, Request, Response, StatusCode};
 
 use crate::config;
 use crate::deployment::{Deployment, Status};
+use crate::networking::{PROXIES, Standing, named};
 use crate::seed::{Outcome, PageSeed};
 use crate::state::{Due, Environment, State};
 use crate::switches::WakingRequest;
@@ -57,7 +58,13 @@ impl State {
             self.wake(environment, service);
         }
         let upstream = behind.map_or(Upstream::Nothing, |(environment, service)| {
-            self.upstream(&self.environments[&environment], &service)
+            let environment = &self.environments[&environment];
+            let is_known = host.ends_with(GENERATED)
+                || self.standing(environment, host) != Standing::Unverified;
+            match is_known {
+                true => self.upstream(environment, &service),
+                false => Upstream::Nothing,
+            }
         });
         let request_id = self.random.uuid();
         let (page, deployment) = match upstream {
@@ -120,12 +127,10 @@ impl State {
         self.environments.values().find_map(|environment| {
             let services = config::entries(environment.config.get("services"));
             let (id, _) = services
-                .filter_map(|(id, service)| Some((id, service.get("networking")?)))
-                .find(|(_, networking)| {
-                    ["serviceDomains", "customDomains"]
-                        .iter()
-                        .any(|kind| networking.get(kind).and_then(|all| all.get(host)).is_some())
-                })?;
+                .flat_map(|(id, service)| {
+                    named(service).map(move |(kind, name, _)| (id, (kind, name)))
+                })
+                .find(|(_, (kind, name))| *kind != PROXIES && *name == host)?;
             Some((&**environment, id.clone()))
         })
     }

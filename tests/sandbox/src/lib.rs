@@ -64,6 +64,7 @@ mod edge;
 mod effects;
 mod launch;
 mod lifecycle;
+mod networking;
 mod operate;
 mod patch;
 mod push;

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use crate::config;
 use crate::deployment::Deployment;
-use crate::fields;
+use crate::fields::{self, networking};
+use crate::networking::PROXIES;
 use crate::node::{Answer, Asked, Node, Scene};
 use crate::page::Page;
 use crate::patch::PatchStatus;
@@ -147,9 +148,16 @@ pub fn answer<'s>(scene: &'s Scene, asked: &Asked<'_>) -> Result<Answer<'s>, Ref
             Ok(Page::of(nodes, asked, size))
         }
         "domains" => instance(scene, asked)
-            .map(|(environment, id, _)| Answer::plain(fields::domains(environment, id))),
+            .map(|(environment, id, _)| Answer::plain(networking::domains(state, environment, id))),
+        "customDomain" => named_domain(scene, asked).map(Answer::plain),
+        "domainStatus" => domain_status(scene, asked),
+        "customDomainAvailable" => Ok(available(state.wrong_with(asked.text("domain")))),
+        "serviceDomainAvailable" => {
+            let taken = state.is_taken(asked.text("domain"));
+            Ok(available(taken.then_some("Domain is not available")))
+        }
         "tcpProxies" => instance(scene, asked)
-            .map(|(environment, id, _)| Answer::plains(fields::proxies(environment, id))),
+            .map(|(environment, id, _)| Answer::plains(networking::proxies(environment, id))),
         "environmentPatch" => patch_called(scene, asked.text("id")),
         "environmentPatches" => {
             let environment = environment(scene, asked.text("environmentId"))?;
@@ -209,6 +217,36 @@ fn deployment<'s>(scene: &'s Scene, id: &str) -> Result<&'s Deployment, Refusal>
     let deployment = scene.state.deployment(id)?;
     environment(scene, &deployment.environment_id)?;
     Ok(deployment)
+}
+
+/// A custom domain by its id.
+fn named_domain(scene: &Scene, asked: &Asked<'_>) -> Result<Value, Refusal> {
+    let found = scene.state.name_with_id(asked.text("id"));
+    let (environment, service, kind, name) = found
+        .filter(|(environment, _, kind, _)| {
+            *kind != PROXIES && environment.project_id == asked.text("projectId")
+        })
+        .ok_or_else(Refusal::not_authorized)?;
+    if !scene.caller.sees_environment(environment) {
+        return Err(Refusal::not_authorized());
+    }
+    let domain = networking::domain(&scene.state, environment, &service, kind, &name);
+    Ok(domain)
+}
+
+fn domain_status<'s>(scene: &'s Scene, asked: &Asked<'_>) -> Result<Answer<'s>, Refusal> {
+    let domain = named_domain(scene, asked)?;
+    let mut status = domain["status"].clone();
+    if status.is_null() {
+        let certificate = "CERTIFICATE_STATUS_TYPE_VALID";
+        status = json!({ "certificateStatus": certificate, "dnsRecords": [] });
+    }
+    status["domain"] = domain;
+    Ok(Answer::plain(status))
+}
+
+fn available<'s>(wrong: Option<&str>) -> Answer<'s> {
+    Answer::plain(json!({ "available": wrong.is_none(), "message": wrong.unwrap_or_default() }))
 }
 
 fn auto_deploy<'s>(scene: &'s Scene, asked: &Asked<'_>) -> Result<Answer<'s>, Refusal> {

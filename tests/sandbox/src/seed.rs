@@ -22,6 +22,8 @@ pub struct Seed {
     pub images: BTreeMap<String, Known>,
     /// When given, the only commits that exist.
     pub commits: Option<BTreeMap<String, Known>>,
+    /// Custom domains for which no certificate is ever issued.
+    pub broken_domains: Vec<String>,
     /// Switches that differ from the default in this world.
     pub switches: Switches,
 }
@@ -73,6 +75,7 @@ impl Default for Seed {
             tokens: BTreeMap::new(),
             images: BTreeMap::new(),
             commits: None,
+            broken_domains: Vec::new(),
             switches: Switches::default(),
         }
     }
@@ -166,6 +169,10 @@ pub struct Timings {
     pub wake: f64,
     /// Moving a volume to another region.
     pub migrate: f64,
+    /// Until the DNS of a new custom domain points here.
+    pub dns: f64,
+    /// From there to its certificate.
+    pub certificate: f64,
     /// From REMOVING to REMOVED, beside overlap and draining.
     pub remove: f64,
     /// Overrides the plan's own retention.
@@ -187,6 +194,8 @@ impl Default for Timings {
             idle: 600.0,
             wake: 2.0,
             migrate: 20.0,
+            dns: 60.0,
+            certificate: 30.0,
             remove: 2.0,
             retention_hours,
         }
@@ -200,6 +209,10 @@ pub struct WorkspaceSeed {
     pub id: Option<String>,
     /// The person behind account tokens and hand edits.
     pub person: String,
+    /// Images whose reference contains one of these may not be deployed.
+    pub forbidden_images: Vec<String>,
+    pub forbids_domains: bool,
+    pub forbids_tcp_proxies: bool,
 }
 
 impl Default for WorkspaceSeed {
@@ -208,6 +221,9 @@ impl Default for WorkspaceSeed {
             name: "sentia".into(),
             id: None,
             person: "operator@sentia.test".into(),
+            forbidden_images: Vec::new(),
+            forbids_domains: false,
+            forbids_tcp_proxies: false,
         }
     }
 }
@@ -254,7 +270,10 @@ pub struct ServiceSeed {
     pub healthcheck: Option<String>,
     pub replicas: Replicas,
     pub variables: BTreeMap<String, VariableSeed>,
+    /// Domains that Railway generated.
     pub domains: Vec<String>,
+    /// Domains of one's own, verified since long.
+    pub custom_domains: Vec<String>,
     pub volume: Option<VolumeSeed>,
     /// Further settings, as Railway's config writes them.
     pub deploy: Map<String, Value>,
@@ -279,6 +298,7 @@ impl Default for ServiceSeed {
             replicas: Replicas::Count(1),
             variables: BTreeMap::new(),
             domains: Vec::new(),
+            custom_domains: Vec::new(),
             volume: None,
             deploy: Map::new(),
             build: Map::new(),

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::deployment::Deployment;
 use crate::edge::Visit;
+use crate::networking::Name;
 use crate::patch::Patch;
 use crate::random::Random;
 use crate::refusal::Refusal;
@@ -130,6 +131,8 @@ pub struct Environment {
     pub volume_instances: BTreeMap<String, VolumeInstance>,
     /// When each variable was written; without a service it is shared.
     pub variables: BTreeMap<(Option<String>, String), VariableRecord>,
+    /// Domains by name, proxies by service and port.
+    pub names: BTreeMap<String, Name>,
     pub staged: Patch,
     /// Committed patches, oldest first.
     pub patches: Vec<Patch>,

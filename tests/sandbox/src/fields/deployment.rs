@@ -57,6 +57,14 @@ pub fn deployment<'s>(
                     .map(|service| Node::Service(project, service)),
             )
         }
+        "staticUrl" | "url" => {
+            let stored = state
+                .environments
+                .get(&deployment.environment_id)
+                .and_then(|environment| environment.service(&deployment.service_id));
+            let domain = stored.and_then(crate::networking::public_domain);
+            domain.map_or_else(Answer::null, Answer::text)
+        }
         "creator" => {
             let person = &state.seed.workspace.person;
             Answer::plain(json!({ "id": uuid_of(person), "email": person, "name": person }))

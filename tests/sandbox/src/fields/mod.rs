@@ -4,6 +4,7 @@ mod account;
 mod deployment;
 mod environment;
 pub mod logs;
+pub mod networking;
 mod project;
 mod service;
 
@@ -11,4 +12,4 @@ pub use account::{person, project_token, workspace};
 pub use deployment::{deployment, events};
 pub use environment::{environment, patch, triggers, variable, volume_instance};
 pub use project::{environments, project, volume};
-pub use service::{domains, instance, proxies, service};
+pub use service::{instance, service};

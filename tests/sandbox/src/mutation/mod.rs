@@ -2,6 +2,7 @@
 
 mod configuration;
 mod deployments;
+mod networking;
 mod projects;
 mod services;
 
@@ -154,6 +155,15 @@ impl Session<'_> {
             "environmentCreate" => self.environment_create(asked),
             "environmentRename" => self.environment_rename(asked),
             "environmentDelete" => self.environment_delete(asked),
+            "serviceDomainCreate" => self.service_domain_create(asked),
+            "serviceDomainUpdate" => self.service_domain_update(asked),
+            "customDomainCreate" => self.custom_domain_create(asked),
+            "customDomainUpdate" => self.custom_domain_update(asked),
+            "customDomainIssueCertificate" => self.issue_certificate(asked),
+            "tcpProxyCreate" => self.proxy_create(asked),
+            "serviceDomainDelete" | "customDomainDelete" | "tcpProxyDelete" => {
+                self.name_delete(asked)
+            }
             "projectCreate" => self.project_create(asked),
             "projectUpdate" => self.project_update(asked),
             _ => Err(Refusal::problem()),

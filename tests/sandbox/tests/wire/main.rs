@@ -10,6 +10,7 @@ mod client;
 
 mod configuration;
 mod deployments;
+mod domains;
 mod faults;
 mod pages;
 mod protocol;
