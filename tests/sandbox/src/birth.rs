@@ -14,10 +14,9 @@ use crate::random::{Random, uuid_of};
 use crate::seed::{
     EnvironmentSeed, Outcome, ProjectSeed, Replicas, Seed, ServiceSeed, VariableSeed,
 };
-use crate::state::{
-    Environment, Instance, Project, Service, State, VariableRecord, Volume, VolumeInstance,
-};
+use crate::state::{Environment, Instance, Project, Service, State, VariableRecord, Volume};
 use crate::switches::Switches;
+use crate::volumes::VolumeInstance;
 
 /// How long before the start the first deployments were made.
 const AGE_SECONDS: f64 = 3600.0;
@@ -41,6 +40,9 @@ pub fn first_state(seed: &Arc<Seed>, switches: Arc<Switches>, random_seed: u64) 
         heads: BTreeMap::new(),
         pushed: BTreeMap::new(),
         digests: BTreeMap::new(),
+        workflows: BTreeMap::new(),
+        copies: BTreeMap::new(),
+        made: BTreeMap::new(),
         outbox: Vec::new(),
         visits: Arc::default(),
     };
@@ -175,17 +177,8 @@ fn add_instance(
         let region = placed.into_keys().next().unwrap_or_else(home);
         environment.config["volumes"][&id] = json!({ "sizeMB": volume.size_mb, "region": region });
         let created = state.now;
-        environment.volume_instances.insert(
-            id.clone(),
-            VolumeInstance {
-                id: state.random.uuid(),
-                size_mb: volume.size_mb,
-                created,
-                region,
-                destination: None,
-                is_moving: false,
-            },
-        );
+        let instance = VolumeInstance::new(&mut state.random, created, volume.size_mb, region);
+        environment.volume_instances.insert(id.clone(), instance);
         state.project_mut(&environment.project_id).volumes.insert(
             id.clone(),
             Volume {

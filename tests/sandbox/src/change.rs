@@ -21,7 +21,8 @@ impl State {
         );
         let after = self.environments[environment_id].config.clone();
         let touches = config::touched(&before, &after);
-        self.stamp(environment_id, patch, &touches);
+        let only_schedules = only_schedules(&before, &after, &touches);
+        self.stamp(environment_id, patch, &touches, only_schedules);
         self.follow(environment_id, &before, &after, patch);
         self.record(environment_id, &touches, write);
         if write.skip_deploys {
@@ -32,13 +33,21 @@ impl State {
     }
 
     /// Times and the etag.
-    fn stamp(&mut self, environment_id: &str, patch: &Value, touches: &[Touch]) {
+    fn stamp(
+        &mut self,
+        environment_id: &str,
+        patch: &Value,
+        touches: &[Touch],
+        only_schedules: bool,
+    ) {
         let now = self.now;
         let only_sealed = !touches.is_empty()
             && touches
                 .iter()
                 .all(|touch| self.is_sealed_rotation(environment_id, touch));
-        let moves = !touches.is_empty() && (!only_sealed || self.switches.etag_moves_on_sealed);
+        let moves = !touches.is_empty()
+            && (!only_sealed || self.switches.etag_moves_on_sealed)
+            && (!only_schedules || self.switches.etag_moves_on_schedule);
         let rewrites = self.switches.rewrite_moves_updated_at;
         let mut written: BTreeSet<(Option<String>, String)> = touches
             .iter()
@@ -208,6 +217,22 @@ impl State {
             .cloned()
             .collect()
     }
+}
+
+/// Whether nothing but the backup schedules of mounts differs.
+fn only_schedules(before: &Value, after: &Value, touches: &[Touch]) -> bool {
+    touches.iter().all(|touch| {
+        let path = |document: &Value| {
+            let mut mount = touch
+                .path
+                .iter()
+                .try_fold(document, |at, key| at.get(key))?
+                .clone();
+            mount.as_object_mut()?.remove("backupSchedules");
+            Some(mount)
+        };
+        touch.path.iter().any(|key| key == "volumeMounts") && path(before) == path(after)
+    })
 }
 
 /// The variable that a path changes: (service or shared, name).

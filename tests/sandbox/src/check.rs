@@ -1,12 +1,14 @@
 //! What Railway refuses about a patch, before any of it is stored.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::config::{self, canonical_region, entries};
 use crate::cron::Cron;
 use crate::refusal::Refusal;
 use crate::seed::{Plan, RegionSeed};
-use crate::state::State;
+use crate::state::{Environment, State};
 use crate::switches::{MissingService, PatchCommitSha, RegionKeys};
 
 /// Settings that are numbers or absent.
@@ -41,6 +43,7 @@ impl State {
             config::merge_service(&mut after, id, service, &self.switches);
             self.check_service(service, &after)?;
         }
+        self.check_volumes(environment, &patch)?;
         if self.switches.patch_commit_sha == PatchCommitSha::Dropped {
             for service in patch
                 .get_mut("services")
@@ -54,6 +57,55 @@ impl State {
             }
         }
         Ok(patch)
+    }
+
+    /// Volumes only grow, and a service has one at most.
+    fn check_volumes(&self, environment: &Environment, patch: &Value) -> Result<(), Refusal> {
+        let most = self.seed.plan.most_volume_mb();
+        for (id, volume) in entries(patch.get("volumes")) {
+            let known = environment.volume_instances.get(id);
+            let size_mb = volume.get("sizeMB").and_then(Value::as_u64);
+            let Some(size_mb) = size_mb else { continue };
+            if known.is_some_and(|known| size_mb < u64::from(known.size_mb)) {
+                return Err(Refusal::bad_input("Volume size can only be increased"));
+            }
+            if size_mb > u64::from(most) {
+                let refused = format!("The plan allows volumes of at most {most} MB");
+                return Err(Refusal::bad_input(&refused));
+            }
+        }
+        let mut after = environment.config.clone();
+        let mounts = |services: &Value| {
+            entries(Some(services)).any(|(_, part)| part.get("volumeMounts").is_some())
+        };
+        if !patch.get("services").is_some_and(mounts) {
+            return Ok(());
+        }
+        config::merge(&mut after, patch, &self.switches);
+        let mut seen = BTreeSet::new();
+        for (_, service) in entries(after.get("services")) {
+            for (nth, (volume, mount)) in entries(service.get("volumeMounts")).enumerate() {
+                let path = mount.get("mountPath").and_then(Value::as_str);
+                if nth > 0 {
+                    return Err(Refusal::bad_input(
+                        "A service can only have a single volume",
+                    ));
+                }
+                if !seen.insert(volume) {
+                    return Err(Refusal::bad_input("Volume is attached to another service"));
+                }
+                if after
+                    .get("volumes")
+                    .is_none_or(|all| all.get(volume).is_none())
+                {
+                    return Err(Refusal::problem());
+                }
+                if !path.is_some_and(|path| path.starts_with('/')) {
+                    return Err(Refusal::bad_input("mountPath must be an absolute path"));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// What one service may not become. Only what the patch touches is looked at: old sins stay.

@@ -53,6 +53,7 @@ mod seed;
 mod switches;
 mod time;
 
+mod backups;
 mod birth;
 mod by_hand;
 mod change;
@@ -93,7 +94,7 @@ pub use by_hand::HandEdit;
 pub use deployment::Status;
 pub use faults::{Fault, Faults};
 pub use graphql::SDL;
-pub use report::{DeploymentView, Effect, Entry, EnvironmentView, ServiceView, View};
+pub use report::{DeploymentView, Effect, Entry, EnvironmentView, ServiceView, View, VolumeView};
 pub use seed::*;
 pub use server::{Broken, PATH, Sandbox};
 pub use switches::*;

@@ -16,10 +16,9 @@ use crate::graphql::{carried, from_wire, to_wire};
 use crate::page::Page;
 use crate::patch::Patch;
 use crate::refusal::Refusal;
-use crate::state::{
-    Environment, Instance, Project, Service, State, VariableRecord, Volume, VolumeInstance,
-};
+use crate::state::{Environment, Instance, Project, Service, State, VariableRecord, Volume};
 use crate::time::Time;
+use crate::volumes::VolumeInstance;
 use crate::{fields, query};
 
 /// What one request is answered from.

@@ -16,6 +16,7 @@ use crate::seed::TokenKind;
 use crate::state::{Environment, Instance, Project};
 use crate::switches::{SnapshotSealed, Workflow};
 use crate::variables;
+use crate::volumes::VolumeInstance;
 
 pub fn answer<'s>(scene: &'s Scene, asked: &Asked<'_>) -> Result<Answer<'s>, Refusal> {
     scene.caller.check()?;
@@ -178,7 +179,13 @@ pub fn answer<'s>(scene: &'s Scene, asked: &Asked<'_>) -> Result<Answer<'s>, Ref
         "regions" => Ok(regions(scene)),
         "variables" => variable_map(scene, asked, asked.flag("unrendered").unwrap_or(false)),
         "variablesForServiceDeployment" => variable_map(scene, asked, false),
-        "volumeInstance" => volume_instance(scene, asked.text("id")),
+        "volumeInstance" => {
+            volume_instance(scene, asked.text("id")).map(|(environment, volume, here)| {
+                Answer::One(Node::VolumeInstance(environment, volume, here))
+            })
+        }
+        "volumeInstanceBackupList" => backups(scene, asked.text("volumeInstanceId")),
+        "volumeInstanceBackupScheduleList" => schedules(scene, asked.text("volumeInstanceId")),
         "workflowStatus" => Ok(Answer::plain(workflow(scene, asked.text("workflowId")))),
         _ => Err(Refusal::problem()),
     }
@@ -410,27 +417,58 @@ fn patch_called<'s>(scene: &'s Scene, id: &str) -> Result<Answer<'s>, Refusal> {
     Ok(Answer::One(Node::Patch(environment, patch)))
 }
 
-fn volume_instance<'s>(scene: &'s Scene, id: &str) -> Result<Answer<'s>, Refusal> {
-    let seen = scene
+/// A volume in an environment, by the instance's own id.
+fn volume_instance<'s>(
+    scene: &'s Scene,
+    id: &str,
+) -> Result<(&'s Environment, &'s str, &'s VolumeInstance), Refusal> {
+    let (environment, volume, here) = scene
         .state
-        .environments
-        .values()
-        .filter(|environment| scene.caller.sees_environment(environment));
-    let mut all = seen.flat_map(|environment| {
-        environment
-            .volume_instances
-            .iter()
-            .map(move |(volume, here)| (environment, volume, here))
-    });
-    let (environment, volume, here) = all
-        .find(|(_, _, here)| here.id == id)
+        .volume_with_instance(id)
+        .filter(|(environment, _, _)| scene.caller.sees_environment(environment))
         .ok_or_else(Refusal::not_authorized)?;
-    Ok(Answer::One(Node::VolumeInstance(environment, volume, here)))
+    Ok((environment, volume, here))
+}
+
+fn backups<'s>(scene: &'s Scene, id: &str) -> Result<Answer<'s>, Refusal> {
+    let now = scene.state.now;
+    let (_, _, here) = volume_instance(scene, id)?;
+    let kept = here
+        .backups
+        .iter()
+        .rev()
+        .filter(|backup| !backup.is_over(now));
+    Ok(Answer::plains(kept.map(|backup| backup.told(now, here))))
+}
+
+fn schedules<'s>(scene: &'s Scene, id: &str) -> Result<Answer<'s>, Refusal> {
+    let (_, _, here) = volume_instance(scene, id)?;
+    let told = here.schedules.iter().map(|(kind, since)| {
+        json!({
+            "id": here.schedule_id(*kind),
+            "kind": kind,
+            "name": format!("{} backups", kind.text().to_lowercase()),
+            "cron": kind.cron(),
+            "retentionSeconds": kind.kept_seconds() as i64,
+            "createdAt": since,
+        })
+    });
+    Ok(Answer::plains(told))
 }
 
 /// `NotFound` for a while after a commit, and for anything unknown.
 fn workflow(scene: &Scene, id: &str) -> Value {
     let state = &scene.state;
+    if let Some(workflow) = state.workflows.get(id) {
+        let lag = f64::from(state.switches.workflow_lag);
+        let status = match &workflow.error {
+            _ if state.now < workflow.created.plus_seconds(lag) => "NotFound",
+            _ if state.now < workflow.ends => "Running",
+            Some(_) => "Error",
+            None => "Complete",
+        };
+        return json!({ "status": status, "error": workflow.error });
+    }
     let found = id.strip_prefix("commitChanges/").and_then(|rest| {
         let (environment, patch) = rest.split_once('/')?;
         state

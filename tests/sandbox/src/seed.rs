@@ -122,6 +122,30 @@ impl Plan {
         }
     }
 
+    /// What a new volume gets, and the most it can grow to.
+    pub fn default_volume_mb(self) -> u32 {
+        match self {
+            Plan::Free => 500,
+            Plan::Hobby => 5_000,
+            Plan::Pro => 50_000,
+        }
+    }
+
+    pub fn most_volume_mb(self) -> u32 {
+        match self {
+            Plan::Pro => 1_000_000,
+            Plan::Free | Plan::Hobby => self.default_volume_mb(),
+        }
+    }
+
+    pub fn most_volumes(self) -> usize {
+        match self {
+            Plan::Free => 1,
+            Plan::Hobby => 10,
+            Plan::Pro => 20,
+        }
+    }
+
     /// The most that one container may be given: vCPUs and gigabytes of memory.
     pub fn container_ceiling(self) -> (f64, f64) {
         match self {
@@ -169,6 +193,9 @@ pub struct Timings {
     pub wake: f64,
     /// Moving a volume to another region.
     pub migrate: f64,
+    pub backup: f64,
+    /// Copying a backup into a fresh volume.
+    pub restore: f64,
     /// Until the DNS of a new custom domain points here.
     pub dns: f64,
     /// From there to its certificate.
@@ -194,6 +221,8 @@ impl Default for Timings {
             idle: 600.0,
             wake: 2.0,
             migrate: 20.0,
+            backup: 5.0,
+            restore: 10.0,
             dns: 60.0,
             certificate: 30.0,
             remove: 2.0,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::backups::{Backup, Kind, Workflow};
 use crate::deployment::Deployment;
 use crate::edge::Visit;
 use crate::networking::Name;
@@ -18,6 +19,7 @@ use crate::report::Effect;
 use crate::seed::{Known, Seed};
 use crate::switches::Switches;
 use crate::time::Time;
+use crate::volumes::VolumeInstance;
 
 #[derive(Clone)]
 pub struct State {
@@ -36,6 +38,11 @@ pub struct State {
     /// Commits and digests that came after the seed.
     pub pushed: BTreeMap<String, Known>,
     pub digests: BTreeMap<String, String>,
+    pub workflows: BTreeMap<String, Workflow>,
+    /// The backups whose data fresh volumes hold.
+    pub copies: BTreeMap<String, Backup>,
+    /// When somebody last made something of a kind.
+    pub made: BTreeMap<(String, &'static str), Time>,
     /// Effects since the server last collected them.
     pub outbox: Vec<Effect>,
     /// Requests to the applications, oldest first.
@@ -83,6 +90,27 @@ pub enum Due {
     VolumeMoved {
         environment: String,
         volume: String,
+    },
+    VolumeGone {
+        environment: String,
+        volume: String,
+    },
+    Backup {
+        environment: String,
+        volume: String,
+        kind: Kind,
+        since: Time,
+    },
+    BackedUp {
+        environment: String,
+        volume: String,
+        backup: Backup,
+    },
+    Restored {
+        environment: String,
+        volume: String,
+        backup: String,
+        by: String,
     },
 }
 
@@ -155,18 +183,6 @@ pub struct Instance {
 }
 
 #[derive(Clone)]
-pub struct VolumeInstance {
-    pub id: String,
-    pub size_mb: u32,
-    pub created: Time,
-    pub region: String,
-    /// The region it has to move to, because its service has moved.
-    pub destination: Option<String>,
-    /// Whether it is on its way there.
-    pub is_moving: bool,
-}
-
-#[derive(Clone)]
 pub struct VariableRecord {
     pub id: String,
     pub created: Time,
@@ -211,6 +227,27 @@ impl State {
                 environment,
                 volume,
             } => self.volume_moved(&environment, &volume),
+            Due::VolumeGone {
+                environment,
+                volume,
+            } => self.volume_gone(&environment, &volume),
+            Due::Backup {
+                environment,
+                volume,
+                kind,
+                since,
+            } => self.scheduled_backup(&environment, &volume, kind, since),
+            Due::BackedUp {
+                environment,
+                volume,
+                backup,
+            } => self.backed_up(&environment, &volume, &backup),
+            Due::Restored {
+                environment,
+                volume,
+                backup,
+                by,
+            } => self.restored(&environment, &volume, &backup, &by),
         }
     }
 
@@ -293,7 +330,11 @@ impl Due {
             Due::ApplyPatch { environment, .. }
             | Due::StartDeployments { environment, .. }
             | Due::FinishPatch { environment, .. }
-            | Due::VolumeMoved { environment, .. } => environment != gone,
+            | Due::VolumeMoved { environment, .. }
+            | Due::VolumeGone { environment, .. }
+            | Due::Backup { environment, .. }
+            | Due::BackedUp { environment, .. }
+            | Due::Restored { environment, .. } => environment != gone,
             Due::Advance { deployment }
             | Due::Crash { deployment }
             | Due::Restarted { deployment }

@@ -85,6 +85,13 @@ pub struct Switches {
     pub exited_is_stopped: bool,
     /// What becomes of deployments on the Free plan, whose machines are full by day.
     pub peak_hours: PeakHours,
+    /// Seconds between two projects, environments or volumes that one token may create.
+    pub creation_pace: u32,
+    /// Whether `volumeInstanceUpdate` detaches when `serviceId` is absent, as it does when it is null.
+    pub omitted_service_detaches: bool,
+    /// Whether volumes are backed up by schedule on plans below Pro.
+    pub schedules_below_pro: bool,
+    pub etag_moves_on_schedule: bool,
 }
 
 macro_rules! answers {
@@ -167,6 +174,10 @@ const ANSWERS: &[(&str, &[&str])] = &[
     ("waking_request", &["answered", "bad_gateway"]),
     ("exited_is_stopped", BOTH),
     ("peak_hours", &["none", "queued", "rejected"]),
+    ("creation_pace", &["0", "30"]),
+    ("omitted_service_detaches", BOTH),
+    ("schedules_below_pro", BOTH),
+    ("etag_moves_on_schedule", BOTH),
 ];
 const BOTH: &[&str] = &["false", "true"];
 
@@ -268,6 +279,10 @@ impl Default for Switches {
             waking_request: WakingRequest::Answered,
             exited_is_stopped: false,
             peak_hours: PeakHours::None,
+            creation_pace: 30,
+            omitted_service_detaches: true,
+            schedules_below_pro: false,
+            etag_moves_on_schedule: true,
         }
     }
 }

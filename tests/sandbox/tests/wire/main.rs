@@ -20,3 +20,4 @@ mod settings;
 mod speed;
 mod tcp;
 mod tokens;
+mod volumes;
