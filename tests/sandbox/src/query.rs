@@ -273,13 +273,12 @@ fn limits<'s>(scene: &'s Scene, asked: &Asked<'_>) -> Result<Answer<'s>, Refusal
     let stored = environment
         .service(id)
         .and_then(|service| config::setting(service, "deploy", "limitOverride"));
-    Ok(match (asked.field, stored) {
-        (_, Some(stored)) => Answer::json(stored),
-        ("serviceInstanceLimitOverride", None) => Answer::null(),
-        (_, None) => {
-            Answer::json(&json!({ "containers": { "cpu": 32, "memoryBytes": 34_359_738_368_u64 } }))
-        }
-    })
+    if asked.field == "serviceInstanceLimitOverride" {
+        return Ok(stored.map_or_else(Answer::null, Answer::json));
+    }
+    let mut merged = scene.state.seed.plan.container_limits();
+    config::stack(&mut merged, stored.unwrap_or(&json!({})));
+    Ok(Answer::json(&merged))
 }
 
 fn deployments<'s>(scene: &'s Scene, asked: &Asked<'_>) -> Result<Answer<'s>, Refusal> {

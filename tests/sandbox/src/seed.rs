@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::switches::Switches;
 use crate::time::Time;
@@ -153,6 +153,14 @@ impl Plan {
             Plan::Hobby => (8.0, 8.0),
             Plan::Pro => (24.0, 24.0),
         }
+    }
+
+    /// What a container may use when nothing says otherwise, as Railway writes it.
+    pub fn container_limits(self) -> Value {
+        let (cpu, gigabytes) = self.container_ceiling();
+        let disk = if self == Plan::Free { 1.0 } else { 100.0 };
+        let bytes = |gigabytes: f64| (gigabytes * 1e9) as u64;
+        json!({ "containers": { "cpu": cpu, "memoryBytes": bytes(gigabytes), "diskBytes": bytes(disk) } })
     }
 
     /// How long logs are kept.

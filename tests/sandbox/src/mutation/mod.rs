@@ -147,6 +147,7 @@ impl Session<'_> {
                 self.write_variables(asked)
             }
             "serviceInstanceUpdate" => self.instance_update(asked),
+            "serviceInstanceLimitsUpdate" => self.limits_update(asked),
             "serviceInstanceAutoDeployUpdate" => self.auto_deploy(asked),
             "serviceInstanceDeployV2"
             | "serviceInstanceDeploy"

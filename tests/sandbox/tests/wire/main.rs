@@ -12,6 +12,7 @@ mod configuration;
 mod deployments;
 mod domains;
 mod faults;
+mod limits;
 mod pages;
 mod protocol;
 mod schema;
