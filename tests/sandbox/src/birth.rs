@@ -45,6 +45,7 @@ pub fn first_state(seed: &Arc<Seed>, switches: Arc<Switches>, random_seed: u64) 
         made: BTreeMap::new(),
         outbox: Vec::new(),
         visits: Arc::default(),
+        events: Arc::default(),
     };
     for (name, project) in &seed.projects {
         add_project(&mut state, name, project);

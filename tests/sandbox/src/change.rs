@@ -109,8 +109,12 @@ impl State {
             let exists = self.environments[environment_id].instances.contains_key(id);
             if asked.get("isDeleted") == Some(&Value::Bool(true)) && exists {
                 self.drop_instance(environment_id, id);
+                let told = json!({ "serviceId": id });
+                self.tell_environment(environment_id, Some(id), "Service", "deleted", told);
             } else if asked.get("isCreated") == Some(&Value::Bool(true)) && !exists {
                 self.add_instance(environment_id, id);
+                let told = json!({ "serviceId": id });
+                self.tell_environment(environment_id, Some(id), "Service", "created", told);
             }
         }
         self.follow_volumes(environment_id, after);

@@ -181,7 +181,7 @@ impl State {
         if visits.len() >= MOST_VISITS {
             visits.pop_front();
         }
-        visits.push_back(visit);
+        visits.push_back(Arc::new(visit));
     }
 }
 

@@ -311,6 +311,7 @@ impl State {
         };
         self.place(&mut deployment, "CREATED");
         self.deployments.insert(id.clone(), Arc::new(deployment));
+        self.tell_deployment(&id);
         let etag_moves = self.switches.etag_moves_on_deploy;
         let environment = self.environment_mut(&environment.id);
         environment.etag += u64::from(etag_moves);

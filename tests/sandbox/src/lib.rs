@@ -63,6 +63,7 @@ mod cron;
 mod deployment;
 mod edge;
 mod effects;
+mod events;
 mod launch;
 mod lifecycle;
 mod networking;

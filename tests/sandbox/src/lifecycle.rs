@@ -115,6 +115,7 @@ impl State {
             Status::Waiting | Status::NeedsApproval | Status::Queued => "CREATED",
         };
         deployment.all_replicas(replicas);
+        self.tell_deployment(id);
         if let Some(seconds) = seconds {
             let deployment = id.to_string();
             self.later(seconds, Due::Advance { deployment });

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::access::Caller;
 use crate::deployment::Deployment;
+use crate::events::Event;
 use crate::graphql::{carried, from_wire, to_wire};
 use crate::page::Page;
 use crate::patch::Patch;
@@ -76,6 +77,7 @@ pub enum Node<'s> {
         &'s (Option<String>, String),
         &'s VariableRecord,
     ),
+    Event(&'s Event),
     Volume(&'s Project, &'s Volume),
     VolumeInstance(&'s Environment, &'s str, &'s VolumeInstance),
     Page(Page<'s>),
@@ -196,6 +198,7 @@ pub fn resolve<'s>(
         Node::Variable(environment, key, record) => {
             fields::variable(scene, environment, key, record, &asked)
         }
+        Node::Event(event) => fields::activity::event(scene, event, &asked),
         Node::Volume(project, volume) => fields::volume(scene, project, volume, &asked),
         Node::VolumeInstance(environment, id, instance) => {
             fields::volume_instance(scene, environment, id, instance, &asked)

@@ -190,6 +190,8 @@ impl State {
                 .patch_mut(environment_id, id)
                 .expect("it was just found");
             (patch.status, patch.error, patch.updated) = (PatchStatus::Staged, Some(error), now);
+            let told = json!({ "patchId": id, "message": patch.message });
+            self.tell_environment(environment_id, None, "EnvironmentPatch", "failed", told);
             return;
         }
         let deploys = self.change(environment_id, &patch.patch, &patch.write);
@@ -251,6 +253,8 @@ impl State {
         let now = self.now;
         if let Some(patch) = self.patch_mut(environment_id, id) {
             (patch.status, patch.applied, patch.updated) = (PatchStatus::Committed, Some(now), now);
+            let told = json!({ "patchId": id, "message": patch.message });
+            self.tell_environment(environment_id, None, "EnvironmentPatch", "committed", told);
         }
     }
 

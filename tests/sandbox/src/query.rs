@@ -132,6 +132,13 @@ pub fn answer<'s>(scene: &'s Scene, asked: &Asked<'_>) -> Result<Answer<'s>, Ref
             let rows = fields::logs::of_environment(scene, environment, asked);
             Ok(Answer::plains(rows))
         }
+        "events" => {
+            let project = state.project(asked.text("projectId"))?;
+            if !scene.caller.sees_project(project) {
+                return Err(Refusal::not_authorized());
+            }
+            Ok(fields::activity::page(scene, asked))
+        }
         "httpLogs" => {
             let deployment = deployment(scene, asked.text("deploymentId"))?;
             let rows = fields::logs::of_visitors(scene, deployment, asked);

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::backups::{Backup, Kind, Workflow};
 use crate::deployment::Deployment;
 use crate::edge::Visit;
+use crate::events::Event;
 use crate::networking::Name;
 use crate::patch::Patch;
 use crate::random::Random;
@@ -46,7 +47,9 @@ pub struct State {
     /// Effects since the server last collected them.
     pub outbox: Vec<Effect>,
     /// Requests to the applications, oldest first.
-    pub visits: Arc<VecDeque<Visit>>,
+    pub visits: Arc<VecDeque<Arc<Visit>>>,
+    /// What happened, oldest first.
+    pub events: Arc<VecDeque<Arc<Event>>>,
 }
 
 /// Something that happens by itself at a time.

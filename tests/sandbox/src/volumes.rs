@@ -64,6 +64,8 @@ impl State {
                 self.name_volume(environment_id, &id);
                 let environment = self.environment_mut(environment_id);
                 environment.volume_instances.insert(id.clone(), volume);
+                let told = json!({ "volumeId": id });
+                self.tell_environment(environment_id, None, "Volume", "created", told);
             }
             self.follow_volume(environment_id, &id, after);
         }
@@ -116,6 +118,8 @@ impl State {
             }
         }
         for volume in doomed {
+            let told = json!({ "volumeId": volume });
+            self.tell_environment(environment_id, None, "Volume", "deleted", told);
             let environment = environment_id.to_string();
             self.later(
                 RESTORABLE_SECONDS,

@@ -1,6 +1,7 @@
 //! The fields of Railway's larger types, one file for each group; smaller types are plain JSON.
 
 mod account;
+pub mod activity;
 mod deployment;
 mod environment;
 pub mod logs;

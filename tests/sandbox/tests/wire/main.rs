@@ -8,6 +8,7 @@
 
 mod client;
 
+mod activity;
 mod configuration;
 mod deployments;
 mod domains;
