@@ -5,15 +5,18 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use crate::config;
 use crate::deployment::{Cause, Status};
 use crate::launch::Commit;
+use crate::networking::{CUSTOM, SERVICE};
 use crate::patch::blank;
 use crate::random::{Random, uuid_of};
-use crate::seed::{EnvironmentSeed, ProjectSeed, Replicas, Seed, ServiceSeed, VariableSeed};
-use crate::state::{
-    Environment, Instance, Project, Service, State, VariableRecord, Volume, VolumeInstance,
+use crate::seed::{
+    EnvironmentSeed, Outcome, ProjectSeed, Replicas, Seed, ServiceSeed, VariableSeed,
 };
+use crate::state::{Environment, Instance, Project, Service, State, VariableRecord, Volume};
 use crate::switches::Switches;
+use crate::volumes::VolumeInstance;
 
 /// How long before the start the first deployments were made.
 const AGE_SECONDS: f64 = 3600.0;
@@ -37,12 +40,27 @@ pub fn first_state(seed: &Arc<Seed>, switches: Arc<Switches>, random_seed: u64) 
         heads: BTreeMap::new(),
         pushed: BTreeMap::new(),
         digests: BTreeMap::new(),
+        workflows: BTreeMap::new(),
+        copies: BTreeMap::new(),
+        made: BTreeMap::new(),
         outbox: Vec::new(),
+        visits: Arc::default(),
+        events: Arc::default(),
     };
     for (name, project) in &seed.projects {
         add_project(&mut state, name, project);
     }
     state.now = seed.start;
+    let live: Vec<String> = state
+        .deployments
+        .values()
+        .filter(|deployment| deployment.status.is_live())
+        .map(|deployment| deployment.id.clone())
+        .collect();
+    for id in live {
+        state.deployment_mut(&id).traffic_at = seed.start;
+        state.may_sleep(&id);
+    }
     state
 }
 
@@ -108,7 +126,9 @@ fn add_environment(
     for (service, about) in &seed.services {
         add_instance(state, &mut environment, &ids[service], about);
     }
+    let config = environment.config.clone();
     state.environments.insert(id.clone(), Arc::new(environment));
+    state.follow_names(&id, &Value::Null, &config);
     state.project_mut(project_id).environments.push(id.clone());
     for (service, about) in &seed.services {
         if about.running {
@@ -136,6 +156,7 @@ pub fn empty_environment(
         instances: BTreeMap::new(),
         volume_instances: BTreeMap::new(),
         variables: BTreeMap::new(),
+        names: BTreeMap::new(),
         staged: blank(state.random.uuid(), state.now),
         patches: Vec::new(),
         next_patch_fails: None,
@@ -152,17 +173,13 @@ fn add_instance(
     if let Some(volume) = &about.volume {
         let id = volume.id.clone().unwrap_or_else(|| state.random.uuid());
         config["volumeMounts"] = json!({ &id: { "mountPath": volume.mount } });
-        environment.config["volumes"][&id] =
-            json!({ "sizeMB": volume.size_mb, "region": state.seed.regions[0].name });
+        let placed = config::placement(&config, &state.seed.regions);
+        let home = || state.seed.regions[0].name.clone();
+        let region = placed.into_keys().next().unwrap_or_else(home);
+        environment.config["volumes"][&id] = json!({ "sizeMB": volume.size_mb, "region": region });
         let created = state.now;
-        environment.volume_instances.insert(
-            id.clone(),
-            VolumeInstance {
-                id: state.random.uuid(),
-                size_mb: volume.size_mb,
-                created,
-            },
-        );
+        let instance = VolumeInstance::new(&mut state.random, created, volume.size_mb, region);
+        environment.volume_instances.insert(id.clone(), instance);
         state.project_mut(&environment.project_id).volumes.insert(
             id.clone(),
             Volume {
@@ -188,6 +205,7 @@ fn add_instance(
             auto_deploy: about.auto_deploy,
             trigger_id,
             deployments: Vec::new(),
+            open_paths: about.open.clone(),
         },
     );
     if let (Some(repo), Some(commit)) = (&about.repo, &about.commit) {
@@ -229,8 +247,15 @@ fn service_config(state: &State, about: &ServiceSeed) -> Value {
     if !about.build.is_empty() {
         config["build"] = Value::Object(about.build.clone());
     }
-    if !domains.is_empty() {
-        config["networking"] = json!({ "serviceDomains": domains });
+    let custom: Map<String, Value> = about
+        .custom_domains
+        .iter()
+        .map(|domain| (domain.clone(), json!({ "port": 8080 })))
+        .collect();
+    for (kind, domains) in [(SERVICE, domains), (CUSTOM, custom)] {
+        if !domains.is_empty() {
+            config["networking"][kind] = Value::Object(domains);
+        }
     }
     config
 }
@@ -298,6 +323,10 @@ fn run_at_once(state: &mut State, environment_id: &str, service_id: &str) {
         }
     }
     let now = state.now;
+    let deployment = state.deployments[&id].clone();
+    let known = state.known(&deployment.release);
+    let steps = state.rollout(&deployment, &known).steps;
+    state.begin_steps(&id, &steps);
     let deployment = state.deployment_mut(&id);
     (
         deployment.status,
@@ -305,8 +334,8 @@ fn run_at_once(state: &mut State, environment_id: &str, service_id: &str) {
         deployment.updated,
         deployment.ran,
     ) = (Status::Success, now, now, true);
-    deployment
-        .instances
-        .iter_mut()
-        .for_each(|replica| replica.status = "RUNNING");
+    deployment.all_replicas(match known.outcome {
+        Outcome::Exits => "EXITED",
+        _ => "RUNNING",
+    });
 }

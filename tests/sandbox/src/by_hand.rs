@@ -97,6 +97,17 @@ pub enum HandEdit {
         image: String,
         digest: String,
     },
+    /// Its data grows, or shrinks.
+    FillVolume {
+        environment: String,
+        volume: String,
+        used_mb: u32,
+    },
+    /// Somebody follows the link in the mail about a deleted volume.
+    RestoreVolume {
+        environment: String,
+        volume: String,
+    },
     /// The next commit to this environment fails while it is applied.
     FailNextPatch {
         environment: String,
@@ -257,6 +268,25 @@ impl State {
                 self.digests.insert(image, digest);
                 Ok(())
             }
+            HandEdit::FillVolume {
+                environment,
+                volume,
+                used_mb,
+            } => {
+                let (environment, id) = self.volume_called(&environment, &volume)?;
+                if let Some(volume) = self.volume_mut(&environment, &id) {
+                    volume.used_mb = f64::from(used_mb);
+                }
+                Ok(())
+            }
+            HandEdit::RestoreVolume {
+                environment,
+                volume,
+            } => {
+                let (environment, id) = self.volume_called(&environment, &volume)?;
+                self.restore_deleted(&environment, &id);
+                Ok(())
+            }
             HandEdit::FailNextPatch { environment, error } => {
                 let id = self.environment_called(&environment)?.id.clone();
                 self.environment_mut(&id).next_patch_fails = Some(error);
@@ -285,45 +315,6 @@ impl State {
         Ok(())
     }
 
-    fn push(&mut self, repo: &str, branch: &str, sha: &str, known: Known) {
-        self.pushed.insert(sha.to_string(), known);
-        self.heads
-            .insert((repo.to_string(), branch.to_string()), sha.to_string());
-        let tracking: Vec<(String, String)> = self
-            .environments
-            .values()
-            .flat_map(|environment| {
-                environment
-                    .instances
-                    .iter()
-                    .map(move |(id, instance)| (environment, id, instance))
-            })
-            .filter(|(environment, id, instance)| {
-                let source = environment
-                    .service(id)
-                    .and_then(|service| service.get("source"));
-                let text = |key: &str| source.and_then(|source| source.get(key)?.as_str());
-                instance.auto_deploy
-                    && text("repo") == Some(repo)
-                    && text("branch").unwrap_or("main") == branch
-            })
-            .map(|(environment, id, _)| (environment.id.clone(), id.clone()))
-            .collect();
-        for (environment, service) in tracking {
-            if self.switches.pushed_commit_moves_stored {
-                let patch = json!({ "services": { &service: { "source": { "commitSha": sha } } } });
-                self.change(&environment, &patch, &hand(false));
-            }
-            let cause = Cause {
-                reason: "deploy",
-                patch_id: None,
-                of: None,
-            };
-            self.deploy(&environment, &service, Commit::This(sha), cause)
-                .expect("the commit was just pushed and the service tracks it");
-        }
-    }
-
     fn environment_called(&self, name: &str) -> Result<&Environment, Refusal> {
         self.environments
             .values()
@@ -344,6 +335,17 @@ impl State {
             .id
             .clone();
         Ok((environment.id.clone(), id))
+    }
+
+    fn volume_called(&self, environment: &str, name: &str) -> Result<(String, String), Refusal> {
+        let environment = self.environment_called(environment)?;
+        let mut volumes = self.projects[&environment.project_id].volumes.values();
+        let volume = volumes
+            .find(|volume| {
+                volume.name == name && environment.volume_instances.contains_key(&volume.id)
+            })
+            .ok_or_else(Refusal::not_authorized)?;
+        Ok((environment.id.clone(), volume.id.clone()))
     }
 
     fn serving(&self, environment: &str, service: &str) -> Result<String, Refusal> {
@@ -373,7 +375,7 @@ impl State {
     }
 }
 
-fn hand(deploy: bool) -> Write {
+pub fn hand(deploy: bool) -> Write {
     Write {
         mutation: "by hand",
         skip_deploys: !deploy,

@@ -4,13 +4,18 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::refusal::Refusal;
 use crate::seed::RegionSeed;
 use crate::switches::{Mask, NullScalar, Presence, RegionKeys, SealedMask, Switches};
 
 /// Merges a patch into a document: absent leaves alone, `null` deletes an entry of a map, all else merges deeply.
 pub fn merge(document: &mut Value, patch: &Value, switches: &Switches) {
     let mut path = Vec::new();
+    merge_below(object(document), patch, &mut path, switches);
+}
+
+/// Merges the part of a patch that is about one service.
+pub fn merge_service(document: &mut Value, id: &str, patch: &Value, switches: &Switches) {
+    let mut path = vec!["services", id];
     merge_below(object(document), patch, &mut path, switches);
 }
 
@@ -129,58 +134,6 @@ fn object(value: &mut Value) -> &mut Map<String, Value> {
         *value = json!({});
     }
     value.as_object_mut().expect("it was just made an object")
-}
-
-/// What Railway refuses about a patch whatever the environment looks like.
-pub fn check(patch: &Value, most_replicas: u64, regions: &[RegionSeed]) -> Result<(), Refusal> {
-    if !patch.is_object() {
-        return Err(Refusal::bad_input("patch must be an object"));
-    }
-    for section in ["services", "sharedVariables", "volumes"] {
-        if patch.get(section).is_some_and(|part| !part.is_object()) {
-            return Err(Refusal::problem());
-        }
-    }
-    let shared = patch.get("sharedVariables").into_iter();
-    let services = || entries(patch.get("services")).map(|(_, service)| service);
-    for variables in shared.chain(services().filter_map(|service| service.get("variables"))) {
-        if entries(Some(variables))
-            .any(|(_, variable)| !variable.is_object() && !variable.is_null())
-        {
-            return Err(Refusal::problem());
-        }
-    }
-    services()
-        .filter_map(|service| service.get("deploy"))
-        .try_for_each(|deploy| check_deploy(deploy, most_replicas, regions))
-}
-
-fn check_deploy(deploy: &Value, most_replicas: u64, regions: &[RegionSeed]) -> Result<(), Refusal> {
-    let policy = deploy.get("restartPolicyType").and_then(Value::as_str);
-    if policy.is_some_and(|policy| !["ON_FAILURE", "ALWAYS", "NEVER"].contains(&policy)) {
-        return Err(Refusal::problem());
-    }
-    let mut total = 0;
-    for (region, placed) in entries(deploy.get("multiRegionConfig")) {
-        if canonical_region(region, regions).is_none() {
-            return Err(Refusal::problem());
-        }
-        if let Some(replicas) = placed.get("numReplicas") {
-            match replicas.as_u64() {
-                None | Some(0) => return Err(Refusal::bad_input("numReplicas must be at least 1")),
-                Some(replicas) => total += replicas,
-            }
-        }
-    }
-    if deploy.get("numReplicas").and_then(Value::as_u64) == Some(0) {
-        return Err(Refusal::bad_input("numReplicas must be at least 1"));
-    }
-    if total > most_replicas {
-        return Err(Refusal::bad_input(&format!(
-            "the plan allows at most {most_replicas} replicas"
-        )));
-    }
-    Ok(())
 }
 
 /// Whether the change from one service configuration to the other needs a new deployment.

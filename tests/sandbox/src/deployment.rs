@@ -39,19 +39,41 @@ pub struct Deployment {
     pub instances: Vec<Replica>,
     pub build_log: Vec<Line>,
     pub log: Vec<Line>,
+    pub steps: Vec<Step>,
+    /// Deployments of the same batch that it refers to: it comes after them.
+    pub waits_for: Vec<String>,
+    /// The last time that anybody asked its application for something.
+    pub traffic_at: Time,
+    /// The registry password that its image is pulled with.
+    pub password: Option<String>,
+}
+
+/// A step of the rollout, as `deploymentEvents` tells it.
+#[derive(Clone, Debug)]
+pub struct Step {
+    pub name: &'static str,
+    pub from: Time,
+    pub until: Option<Time>,
+    pub payload: Value,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Status {
     NeedsApproval,
+    /// For the checks of its commit.
+    Waiting,
     Queued,
     Initializing,
     Building,
     Deploying,
     Success,
+    /// Idle: the next request wakes it.
+    Sleeping,
     Failed,
     Crashed,
+    /// Its checks failed, or it changes nothing that is watched.
+    Skipped,
     Removing,
     Removed,
 }
@@ -88,19 +110,24 @@ pub struct Line {
     pub at: Time,
     pub severity: &'static str,
     pub message: String,
+    /// Further fields of a structured line, each as JSON.
+    pub attributes: BTreeMap<String, String>,
 }
 
 impl Status {
     pub fn text(self) -> &'static str {
         match self {
             Status::NeedsApproval => "NEEDS_APPROVAL",
+            Status::Waiting => "WAITING",
             Status::Queued => "QUEUED",
             Status::Initializing => "INITIALIZING",
             Status::Building => "BUILDING",
             Status::Deploying => "DEPLOYING",
             Status::Success => "SUCCESS",
+            Status::Sleeping => "SLEEPING",
             Status::Failed => "FAILED",
             Status::Crashed => "CRASHED",
+            Status::Skipped => "SKIPPED",
             Status::Removing => "REMOVING",
             Status::Removed => "REMOVED",
         }
@@ -110,11 +137,17 @@ impl Status {
         matches!(
             self,
             Status::NeedsApproval
+                | Status::Waiting
                 | Status::Queued
                 | Status::Initializing
                 | Status::Building
                 | Status::Deploying
         )
+    }
+
+    /// Whether it has been rolled out and is not on its way out.
+    pub fn is_live(self) -> bool {
+        matches!(self, Status::Success | Status::Sleeping | Status::Crashed)
     }
 }
 
@@ -149,14 +182,13 @@ impl State {
         self.history(environment, service_id)
             .rev()
             .find(|deployment| {
-                matches!(deployment.status, Status::Success)
+                matches!(deployment.status, Status::Success | Status::Sleeping)
                     || deployment.ran && deployment.status == Status::Crashed
             })
     }
 
     pub fn can_rollback(&self, deployment: &Deployment) -> bool {
-        let serves = matches!(deployment.status, Status::Success | Status::Crashed);
-        deployment.ran && !serves && self.has_image(deployment)
+        deployment.ran && !deployment.status.is_live() && self.has_image(deployment)
     }
 
     pub fn has_image(&self, deployment: &Deployment) -> bool {
@@ -263,6 +295,67 @@ impl State {
 
     pub fn commit_exists(&self, sha: &str) -> bool {
         self.seed.commits.is_none() || self.known_commit(sha).is_some()
+    }
+}
+
+impl Deployment {
+    pub fn all_replicas(&mut self, status: &'static str) {
+        for replica in &mut self.instances {
+            replica.status = status;
+        }
+    }
+
+    /// A setting in seconds; a variable of Railway's own may say the same in another place.
+    pub fn seconds(&self, setting: &str, variable: &str) -> f64 {
+        let variable = self.variables.get(variable);
+        variable
+            .and_then(|value| value.parse().ok())
+            .or_else(|| self.manifest["deploy"][setting].as_f64())
+            .unwrap_or(0.0)
+    }
+
+    /// Overlap with the next one, then draining.
+    pub fn seconds_to_remove(&self) -> f64 {
+        let overlap = match self.mounts.is_empty() {
+            true => self.seconds("overlapSeconds", "RAILWAY_DEPLOYMENT_OVERLAP_SECONDS"),
+            false => 0.0,
+        };
+        overlap + self.seconds("drainingSeconds", "RAILWAY_DEPLOYMENT_DRAINING_SECONDS")
+    }
+}
+
+impl Line {
+    /// A line that is a JSON object is taken apart, as Railway does with structured logs.
+    pub fn new(at: Time, severity: &'static str, text: &str) -> Line {
+        let plain = || Line {
+            at,
+            severity,
+            message: text.to_string(),
+            attributes: BTreeMap::new(),
+        };
+        if !text.starts_with('{') {
+            return plain();
+        }
+        let Ok(Value::Object(mut fields)) = serde_json::from_str(text) else {
+            return plain();
+        };
+        let message = ["message", "msg"]
+            .iter()
+            .find_map(|key| fields.remove(*key)?.as_str().map(str::to_string));
+        let level = fields.remove("level");
+        let named = level.as_ref().and_then(Value::as_str).unwrap_or(severity);
+        let severity = ["debug", "info", "warn", "error"]
+            .into_iter()
+            .find(|known| *known == named);
+        Line {
+            severity: severity.unwrap_or("info"),
+            message: message.unwrap_or_default(),
+            attributes: fields
+                .into_iter()
+                .map(|(key, value)| (key, value.to_string()))
+                .collect(),
+            ..plain()
+        }
     }
 }
 

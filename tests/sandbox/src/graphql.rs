@@ -10,6 +10,7 @@ use apollo_compiler::response::{ExecutionResponse, GraphQLError, JsonMap, JsonVa
 use apollo_compiler::schema::Implementers;
 use apollo_compiler::validation::Valid;
 use apollo_compiler::{ExecutableDocument, Name, Schema};
+use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::access::code_shown;
@@ -162,6 +163,73 @@ pub fn refused(invalid: &Invalid, trace: &str) -> Value {
     let errors: Vec<Value> =
         invalid.messages.iter().map(|message| json!({ "message": message, "extensions": { "code": invalid.code, "traceId": trace } })).collect();
     json!({ "errors": errors })
+}
+
+/// What a GraphQL request says.
+pub struct Body {
+    pub query: String,
+    pub operation: Option<String>,
+    pub variables: JsonMap,
+}
+
+impl Body {
+    pub fn parse(bytes: &Bytes) -> Result<Body, Invalid> {
+        let invalid = |message: &str| Invalid {
+            code: "BAD_REQUEST",
+            messages: vec![message.to_string()],
+        };
+        let body: Value =
+            serde_json::from_slice(bytes).map_err(|_| invalid("POST body is not valid JSON"))?;
+        let query = body.get("query").and_then(Value::as_str);
+        let query = query
+            .ok_or_else(|| invalid("GraphQL operations must contain a non-empty `query`"))?
+            .to_string();
+        let operation = body
+            .get("operationName")
+            .and_then(Value::as_str)
+            .map(str::to_string);
+        let variables = match body.get("variables").map(to_wire) {
+            Some(JsonValue::Object(variables)) => variables,
+            None | Some(JsonValue::Null) => JsonMap::new(),
+            Some(_) => return Err(invalid("`variables` has to be an object")),
+        };
+        Ok(Body {
+            query,
+            operation,
+            variables,
+        })
+    }
+}
+
+/// Every deployment status of an answer.
+pub fn each_status(data: Option<&mut JsonMap>, see: &mut impl FnMut(&mut JsonValue)) {
+    for (key, value) in data.into_iter().flat_map(|map| map.iter_mut()) {
+        if key.as_str() == "status" && is_deployment_status(value) {
+            see(value);
+        } else {
+            each_status_below(value, see);
+        }
+    }
+}
+
+fn is_deployment_status(value: &JsonValue) -> bool {
+    let known = language()
+        .schema
+        .get_enum("DeploymentStatus")
+        .expect("the schema has it");
+    value
+        .as_str()
+        .is_some_and(|status| known.values.contains_key(status))
+}
+
+fn each_status_below(value: &mut JsonValue, see: &mut impl FnMut(&mut JsonValue)) {
+    match value {
+        JsonValue::Object(map) => each_status(Some(map), see),
+        JsonValue::Array(items) => items
+            .iter_mut()
+            .for_each(|item| each_status_below(item, see)),
+        _ => {}
+    }
 }
 
 /// From serde's JSON to the executor's.

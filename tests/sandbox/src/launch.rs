@@ -8,10 +8,13 @@ use serde_json::Value;
 use crate::config;
 use crate::deployment::{Cause, Deployment, Release, Replica, Status, can_redeploy};
 use crate::refusal::Refusal;
-use crate::seed::Outcome;
+use crate::seed::{Outcome, Plan};
 use crate::state::{Due, Environment, State};
-use crate::switches::{PatchCommitSha, RedeployVariables};
+use crate::switches::{PatchCommitSha, PeakHours, RedeployVariables};
 use crate::variables;
+
+/// Seconds that a free deployment waits while others pay.
+const QUEUE_AT_PEAK: f64 = 600.0;
 
 /// Everything a deployment runs with.
 struct Load {
@@ -22,6 +25,7 @@ struct Load {
     variables: BTreeMap<String, String>,
     sealed: BTreeSet<String>,
     replicas: BTreeMap<String, u32>,
+    password: Option<String>,
 }
 
 /// Which commit a new deployment of a repository takes.
@@ -47,10 +51,25 @@ impl State {
         if !environment.instances.contains_key(service_id) {
             return Err(Refusal::not_authorized());
         }
+        self.check_hours()?;
         let Some(load) = self.stored_load(&environment, service_id, &commit)? else {
             return Ok(None);
         };
         Ok(Some(self.start(&environment, service_id, load, cause)))
+    }
+
+    /// By day, what runs for nothing has to wait or is turned away.
+    fn check_hours(&self) -> Result<(), Refusal> {
+        if self.is_peak(PeakHours::Rejected) {
+            return Err(Refusal::bad_input(
+                "Deploys from free plans are restricted in us-west2 during peak hours, 8 AM to 8 PM",
+            ));
+        }
+        Ok(())
+    }
+
+    fn is_peak(&self, answer: PeakHours) -> bool {
+        self.seed.plan == Plan::Free && self.switches.peak_hours == answer
     }
 
     /// A new deployment from the kept image and with the variables and settings of an old one.
@@ -172,6 +191,10 @@ impl State {
             variables: variables::rendered(self, environment, Some(service_id)),
             sealed: variables::sealed_names(service),
             replicas: config::placement(service, &self.seed.regions),
+            password: service
+                .pointer("/deploy/registryCredentials/password")
+                .and_then(Value::as_str)
+                .map(str::to_string),
         }))
     }
 
@@ -248,6 +271,7 @@ impl State {
             variables,
             sealed,
             replicas,
+            password,
         } = load;
         let (id, snapshot_id) = (self.random.uuid(), self.random.uuid());
         let waits =
@@ -280,9 +304,14 @@ impl State {
             instances: Vec::new(),
             build_log: Vec::new(),
             log: Vec::new(),
+            steps: Vec::new(),
+            waits_for: Vec::new(),
+            traffic_at: self.now,
+            password,
         };
         self.place(&mut deployment, "CREATED");
         self.deployments.insert(id.clone(), Arc::new(deployment));
+        self.tell_deployment(&id);
         let etag_moves = self.switches.etag_moves_on_deploy;
         let environment = self.environment_mut(&environment.id);
         environment.etag += u64::from(etag_moves);
@@ -293,14 +322,52 @@ impl State {
             .deployments
             .push(id.clone());
         if !waits {
+            let is_queued = self.is_peak(PeakHours::Queued);
+            let extra = if is_queued { QUEUE_AT_PEAK } else { 0.0 };
             self.later(
-                self.seed.timings.queue,
+                self.seed.timings.queue + extra,
                 Due::Advance {
                     deployment: id.clone(),
                 },
             );
         }
         id
+    }
+
+    /// Deployments of one batch come after those of the services that theirs refers to.
+    pub fn order(&mut self, environment_id: &str, batch: &[String]) {
+        let environment = self.environments[environment_id].clone();
+        let by_service: BTreeMap<String, String> = batch
+            .iter()
+            .map(|id| (self.deployments[id].service_id.clone(), id.clone()))
+            .collect();
+        let refers: BTreeMap<&String, BTreeSet<String>> = by_service
+            .keys()
+            .map(|service| (service, self.referred(&environment, service)))
+            .collect();
+        for (service, id) in &by_service {
+            // In a circle of references nobody waits for anybody.
+            let first = refers[service]
+                .iter()
+                .filter(|other| {
+                    by_service.contains_key(*other) && !reaches(&refers, other, service)
+                })
+                .map(|other| by_service[other].clone())
+                .collect();
+            self.deployment_mut(id).waits_for = first;
+        }
+    }
+
+    /// The services that the variables of one refer to.
+    fn referred(&self, environment: &Environment, service_id: &str) -> BTreeSet<String> {
+        let project = &self.projects[&environment.project_id];
+        variables::stored(environment, Some(service_id))
+            .flat_map(|(_, value)| variables::references(value))
+            .filter_map(|reference| {
+                let (name, _) = reference.split_once('.')?;
+                project.service_called(name).map(|found| found.id.clone())
+            })
+            .collect()
     }
 
     /// A newer deployment ends the unfinished ones.
@@ -339,6 +406,21 @@ impl State {
     }
 }
 
+/// Whether references lead from one service to the other.
+fn reaches(refers: &BTreeMap<&String, BTreeSet<String>>, from: &String, to: &String) -> bool {
+    let mut seen = BTreeSet::new();
+    let mut open = vec![from];
+    while let Some(at) = open.pop() {
+        if at == to {
+            return true;
+        }
+        if seen.insert(at) {
+            open.extend(refers.get(at).into_iter().flatten());
+        }
+    }
+    false
+}
+
 fn load_of(old: &Deployment) -> Load {
     Load {
         release: old.release.clone(),
@@ -348,5 +430,6 @@ fn load_of(old: &Deployment) -> Load {
         variables: old.variables.clone(),
         sealed: old.sealed.clone(),
         replicas: old.replicas.clone(),
+        password: old.password.clone(),
     }
 }

@@ -4,6 +4,9 @@
 //! staged and committed patches, deployments with their lifecycle, tokens and rate limits, and takes faults from a seed.
 //! What nobody states about the real thing is one of the [`Switches`].
 //!
+//! On the same port it serves the applications: a request whose host is a domain of some service is answered as the
+//! deployment behind it would, see [`Sandbox::page`].
+//!
 //! Over TCP: `cargo run -p sandbox -- --seed seeds/runbook.yaml`. In-process, under tokio's (paused) clock:
 //!
 //! ```
@@ -23,6 +26,7 @@
 //!             previous: [ghcr.io/shop/web:0]   # ran before; can be rolled back to
 //! images:
 //!   ghcr.io/shop/web:bad: { outcome: failed, log: [no such file] }   # or crashed, never_ready, needs_approval
+//!   ghcr.io/shop/closed:1: { pages: { "*": { status: 503, body: closed for maintenance } } }
 //! tokens:
 //!   production-token: { kind: project, project: shop, environment: production }
 //! "#)?;
@@ -49,27 +53,41 @@ mod seed;
 mod switches;
 mod time;
 
+mod backups;
 mod birth;
 mod by_hand;
+mod change;
+mod check;
 mod config;
+mod cron;
 mod deployment;
+mod edge;
+mod effects;
+mod events;
 mod launch;
 mod lifecycle;
+mod networking;
+mod operate;
 mod patch;
+mod push;
 mod random;
 mod refusal;
 mod report;
+mod rollout;
 mod state;
 mod variables;
+mod volumes;
 
 mod access;
 mod fields;
+mod filter;
 mod graphql;
 mod limits;
 mod mutation;
 mod node;
 mod page;
 mod query;
+mod reply;
 mod server;
 mod tcp;
 
@@ -77,7 +95,7 @@ pub use by_hand::HandEdit;
 pub use deployment::Status;
 pub use faults::{Fault, Faults};
 pub use graphql::SDL;
-pub use report::{DeploymentView, Effect, Entry, EnvironmentView, ServiceView, View};
+pub use report::{DeploymentView, Effect, Entry, EnvironmentView, ServiceView, View, VolumeView};
 pub use seed::*;
 pub use server::{Broken, PATH, Sandbox};
 pub use switches::*;

@@ -7,17 +7,19 @@ use std::sync::Arc;
 use apollo_compiler::Name;
 use apollo_compiler::resolvers::{FieldError, ObjectValue, ResolveInfo, ResolvedValue};
 use apollo_compiler::response::{JsonMap, JsonValue};
+use apollo_compiler::schema::ExtendedType;
 use serde_json::Value;
 
 use crate::access::Caller;
 use crate::deployment::Deployment;
+use crate::events::Event;
 use crate::graphql::{carried, from_wire, to_wire};
 use crate::page::Page;
 use crate::patch::Patch;
 use crate::refusal::Refusal;
-use crate::state::{
-    Environment, Instance, Project, Service, State, VariableRecord, Volume, VolumeInstance,
-};
+use crate::state::{Environment, Instance, Project, Service, State, VariableRecord, Volume};
+use crate::time::Time;
+use crate::volumes::VolumeInstance;
 use crate::{fields, query};
 
 /// What one request is answered from.
@@ -75,12 +77,23 @@ pub enum Node<'s> {
         &'s (Option<String>, String),
         &'s VariableRecord,
     ),
+    Event(&'s Event),
     Volume(&'s Project, &'s Volume),
     VolumeInstance(&'s Environment, &'s str, &'s VolumeInstance),
     Page(Page<'s>),
     Edge(String, Box<Node<'s>>),
     /// Anything small: fields are the entries of a JSON object.
     Plain(Cow<'s, Value>),
+}
+
+impl Node<'_> {
+    /// Where the schema leaves several types possible, the value names its own.
+    fn own_type(&self) -> Option<Name> {
+        match self {
+            Node::Plain(value) => Name::new(value.get("__typename")?.as_str()?).ok(),
+            _ => None,
+        }
+    }
 }
 
 /// What a field answers.
@@ -185,6 +198,7 @@ pub fn resolve<'s>(
         Node::Variable(environment, key, record) => {
             fields::variable(scene, environment, key, record, &asked)
         }
+        Node::Event(event) => fields::activity::event(scene, event, &asked),
         Node::Volume(project, volume) => fields::volume(scene, project, volume, &asked),
         Node::VolumeInstance(environment, id, instance) => {
             fields::volume_instance(scene, environment, id, instance, &asked)
@@ -214,7 +228,8 @@ pub fn field_error(refusal: &Refusal) -> FieldError {
 }
 
 fn resolved<'s>(scene: &'s Scene, answer: Answer<'s>, type_name: &Name) -> ResolvedValue<'s> {
-    let object = |node, type_name: Name| {
+    let object = |node: Node<'s>, of: &Name| {
+        let type_name = node.own_type().unwrap_or_else(|| of.clone());
         ResolvedValue::object(Object {
             scene,
             node,
@@ -223,16 +238,10 @@ fn resolved<'s>(scene: &'s Scene, answer: Answer<'s>, type_name: &Name) -> Resol
     };
     match answer {
         Answer::Leaf(value) => ResolvedValue::Leaf(value),
-        Answer::One(node) => object(node, type_name.clone()),
+        Answer::One(node) => object(node, type_name),
         Answer::Many(nodes) => {
             let type_name = type_name.clone();
-            ResolvedValue::list(nodes.into_iter().map(move |node| {
-                ResolvedValue::object(Object {
-                    scene,
-                    node,
-                    type_name: type_name.clone(),
-                })
-            }))
+            ResolvedValue::list(nodes.into_iter().map(move |node| object(node, &type_name)))
         }
     }
 }
@@ -240,10 +249,11 @@ fn resolved<'s>(scene: &'s Scene, answer: Answer<'s>, type_name: &Name) -> Resol
 /// An entry of a JSON object, as leaf or as object, whichever the schema says.
 fn plain<'s>(value: &Value, info: &ResolveInfo<'_>) -> Answer<'s> {
     let entry = value.get(info.field_name()).cloned().unwrap_or(Value::Null);
-    let is_object = info
-        .schema()
-        .get_object(info.field_definition().ty.inner_named_type())
-        .is_some();
+    let of = info.field_definition().ty.inner_named_type();
+    let is_object = matches!(
+        info.schema().types.get(of),
+        Some(ExtendedType::Object(_) | ExtendedType::Interface(_) | ExtendedType::Union(_))
+    );
     match entry {
         Value::Array(items) if is_object => Answer::plains(items),
         Value::Null => Answer::null(),
@@ -266,6 +276,10 @@ impl<'a> Asked<'a> {
 
     pub fn optional(&self, name: &str) -> Option<&'a str> {
         self.arguments.get(name).and_then(|value| value.as_str())
+    }
+
+    pub fn moment(&self, name: &str) -> Option<Time> {
+        self.optional(name).and_then(|text| Time::parse(text).ok())
     }
 
     pub fn flag(&self, name: &str) -> Option<bool> {

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use crate::config;
 use crate::deployment::Deployment;
-use crate::fields;
+use crate::fields::{self, networking};
+use crate::networking::PROXIES;
 use crate::node::{Answer, Asked, Node, Scene};
 use crate::page::Page;
 use crate::patch::PatchStatus;
@@ -15,6 +16,7 @@ use crate::seed::TokenKind;
 use crate::state::{Environment, Instance, Project};
 use crate::switches::{SnapshotSealed, Workflow};
 use crate::variables;
+use crate::volumes::VolumeInstance;
 
 pub fn answer<'s>(scene: &'s Scene, asked: &Asked<'_>) -> Result<Answer<'s>, Refusal> {
     scene.caller.check()?;
@@ -110,7 +112,8 @@ pub fn answer<'s>(scene: &'s Scene, asked: &Asked<'_>) -> Result<Answer<'s>, Ref
         "deployments" => deployments(scene, asked),
         "deploymentSnapshot" => snapshot(scene, deployment(scene, asked.text("deploymentId"))?),
         "deploymentEvents" => {
-            let events = fields::events(deployment(scene, asked.text("id"))?).into_iter();
+            let events =
+                fields::events(deployment(scene, asked.text("id"))?, state.now).into_iter();
             let nodes = events.map(|event| {
                 (
                     event["id"].as_str().unwrap_or_default().to_string(),
@@ -121,28 +124,25 @@ pub fn answer<'s>(scene: &'s Scene, asked: &Asked<'_>) -> Result<Answer<'s>, Ref
         }
         "deploymentLogs" | "buildLogs" => {
             let deployment = deployment(scene, asked.text("deploymentId"))?;
-            let lines = if asked.field == "buildLogs" {
-                &deployment.build_log
-            } else {
-                &deployment.log
-            };
-            Ok(Answer::plains(fields::log_lines(
-                scene,
-                lines.iter().map(|line| (deployment, line)),
-                asked,
-            )))
+            let rows = fields::logs::of_deployment(scene, deployment, asked);
+            Ok(Answer::plains(rows))
         }
         "environmentLogs" => {
             let environment = environment(scene, asked.text("environmentId"))?;
-            let deployments = environment
-                .instances
-                .values()
-                .flat_map(|instance| &instance.deployments)
-                .filter_map(|id| state.deployments.get(id));
-            let lines = deployments.flat_map(|deployment| {
-                deployment.log.iter().map(move |line| (&**deployment, line))
-            });
-            Ok(Answer::plains(fields::log_lines(scene, lines, asked)))
+            let rows = fields::logs::of_environment(scene, environment, asked);
+            Ok(Answer::plains(rows))
+        }
+        "events" => {
+            let project = state.project(asked.text("projectId"))?;
+            if !scene.caller.sees_project(project) {
+                return Err(Refusal::not_authorized());
+            }
+            Ok(fields::activity::page(scene, asked))
+        }
+        "httpLogs" => {
+            let deployment = deployment(scene, asked.text("deploymentId"))?;
+            let rows = fields::logs::of_visitors(scene, deployment, asked);
+            Ok(Answer::plains(rows))
         }
         "deploymentTriggers" => {
             let (environment, id, _) = instance(scene, asked)?;
@@ -156,9 +156,16 @@ pub fn answer<'s>(scene: &'s Scene, asked: &Asked<'_>) -> Result<Answer<'s>, Ref
             Ok(Page::of(nodes, asked, size))
         }
         "domains" => instance(scene, asked)
-            .map(|(environment, id, _)| Answer::plain(fields::domains(environment, id))),
+            .map(|(environment, id, _)| Answer::plain(networking::domains(state, environment, id))),
+        "customDomain" => named_domain(scene, asked).map(Answer::plain),
+        "domainStatus" => domain_status(scene, asked),
+        "customDomainAvailable" => Ok(available(state.wrong_with(asked.text("domain")))),
+        "serviceDomainAvailable" => {
+            let taken = state.is_taken(asked.text("domain"));
+            Ok(available(taken.then_some("Domain is not available")))
+        }
         "tcpProxies" => instance(scene, asked)
-            .map(|(environment, id, _)| Answer::plains(fields::proxies(environment, id))),
+            .map(|(environment, id, _)| Answer::plains(networking::proxies(environment, id))),
         "environmentPatch" => patch_called(scene, asked.text("id")),
         "environmentPatches" => {
             let environment = environment(scene, asked.text("environmentId"))?;
@@ -179,7 +186,13 @@ pub fn answer<'s>(scene: &'s Scene, asked: &Asked<'_>) -> Result<Answer<'s>, Ref
         "regions" => Ok(regions(scene)),
         "variables" => variable_map(scene, asked, asked.flag("unrendered").unwrap_or(false)),
         "variablesForServiceDeployment" => variable_map(scene, asked, false),
-        "volumeInstance" => volume_instance(scene, asked.text("id")),
+        "volumeInstance" => {
+            volume_instance(scene, asked.text("id")).map(|(environment, volume, here)| {
+                Answer::One(Node::VolumeInstance(environment, volume, here))
+            })
+        }
+        "volumeInstanceBackupList" => backups(scene, asked.text("volumeInstanceId")),
+        "volumeInstanceBackupScheduleList" => schedules(scene, asked.text("volumeInstanceId")),
         "workflowStatus" => Ok(Answer::plain(workflow(scene, asked.text("workflowId")))),
         _ => Err(Refusal::problem()),
     }
@@ -220,6 +233,36 @@ fn deployment<'s>(scene: &'s Scene, id: &str) -> Result<&'s Deployment, Refusal>
     Ok(deployment)
 }
 
+/// A custom domain by its id.
+fn named_domain(scene: &Scene, asked: &Asked<'_>) -> Result<Value, Refusal> {
+    let found = scene.state.name_with_id(asked.text("id"));
+    let (environment, service, kind, name) = found
+        .filter(|(environment, _, kind, _)| {
+            *kind != PROXIES && environment.project_id == asked.text("projectId")
+        })
+        .ok_or_else(Refusal::not_authorized)?;
+    if !scene.caller.sees_environment(environment) {
+        return Err(Refusal::not_authorized());
+    }
+    let domain = networking::domain(&scene.state, environment, &service, kind, &name);
+    Ok(domain)
+}
+
+fn domain_status<'s>(scene: &'s Scene, asked: &Asked<'_>) -> Result<Answer<'s>, Refusal> {
+    let domain = named_domain(scene, asked)?;
+    let mut status = domain["status"].clone();
+    if status.is_null() {
+        let certificate = "CERTIFICATE_STATUS_TYPE_VALID";
+        status = json!({ "certificateStatus": certificate, "dnsRecords": [] });
+    }
+    status["domain"] = domain;
+    Ok(Answer::plain(status))
+}
+
+fn available<'s>(wrong: Option<&str>) -> Answer<'s> {
+    Answer::plain(json!({ "available": wrong.is_none(), "message": wrong.unwrap_or_default() }))
+}
+
 fn auto_deploy<'s>(scene: &'s Scene, asked: &Asked<'_>) -> Result<Answer<'s>, Refusal> {
     let (environment, id, instance) = instance(scene, asked)?;
     let has_repo = environment
@@ -237,13 +280,12 @@ fn limits<'s>(scene: &'s Scene, asked: &Asked<'_>) -> Result<Answer<'s>, Refusal
     let stored = environment
         .service(id)
         .and_then(|service| config::setting(service, "deploy", "limitOverride"));
-    Ok(match (asked.field, stored) {
-        (_, Some(stored)) => Answer::json(stored),
-        ("serviceInstanceLimitOverride", None) => Answer::null(),
-        (_, None) => {
-            Answer::json(&json!({ "containers": { "cpu": 32, "memoryBytes": 34_359_738_368_u64 } }))
-        }
-    })
+    if asked.field == "serviceInstanceLimitOverride" {
+        return Ok(stored.map_or_else(Answer::null, Answer::json));
+    }
+    let mut merged = scene.state.seed.plan.container_limits();
+    config::stack(&mut merged, stored.unwrap_or(&json!({})));
+    Ok(Answer::json(&merged))
 }
 
 fn deployments<'s>(scene: &'s Scene, asked: &Asked<'_>) -> Result<Answer<'s>, Refusal> {
@@ -381,27 +423,58 @@ fn patch_called<'s>(scene: &'s Scene, id: &str) -> Result<Answer<'s>, Refusal> {
     Ok(Answer::One(Node::Patch(environment, patch)))
 }
 
-fn volume_instance<'s>(scene: &'s Scene, id: &str) -> Result<Answer<'s>, Refusal> {
-    let seen = scene
+/// A volume in an environment, by the instance's own id.
+fn volume_instance<'s>(
+    scene: &'s Scene,
+    id: &str,
+) -> Result<(&'s Environment, &'s str, &'s VolumeInstance), Refusal> {
+    let (environment, volume, here) = scene
         .state
-        .environments
-        .values()
-        .filter(|environment| scene.caller.sees_environment(environment));
-    let mut all = seen.flat_map(|environment| {
-        environment
-            .volume_instances
-            .iter()
-            .map(move |(volume, here)| (environment, volume, here))
-    });
-    let (environment, volume, here) = all
-        .find(|(_, _, here)| here.id == id)
+        .volume_with_instance(id)
+        .filter(|(environment, _, _)| scene.caller.sees_environment(environment))
         .ok_or_else(Refusal::not_authorized)?;
-    Ok(Answer::One(Node::VolumeInstance(environment, volume, here)))
+    Ok((environment, volume, here))
+}
+
+fn backups<'s>(scene: &'s Scene, id: &str) -> Result<Answer<'s>, Refusal> {
+    let now = scene.state.now;
+    let (_, _, here) = volume_instance(scene, id)?;
+    let kept = here
+        .backups
+        .iter()
+        .rev()
+        .filter(|backup| !backup.is_over(now));
+    Ok(Answer::plains(kept.map(|backup| backup.told(now, here))))
+}
+
+fn schedules<'s>(scene: &'s Scene, id: &str) -> Result<Answer<'s>, Refusal> {
+    let (_, _, here) = volume_instance(scene, id)?;
+    let told = here.schedules.iter().map(|(kind, since)| {
+        json!({
+            "id": here.schedule_id(*kind),
+            "kind": kind,
+            "name": format!("{} backups", kind.text().to_lowercase()),
+            "cron": kind.cron(),
+            "retentionSeconds": kind.kept_seconds() as i64,
+            "createdAt": since,
+        })
+    });
+    Ok(Answer::plains(told))
 }
 
 /// `NotFound` for a while after a commit, and for anything unknown.
 fn workflow(scene: &Scene, id: &str) -> Value {
     let state = &scene.state;
+    if let Some(workflow) = state.workflows.get(id) {
+        let lag = f64::from(state.switches.workflow_lag);
+        let status = match &workflow.error {
+            _ if state.now < workflow.created.plus_seconds(lag) => "NotFound",
+            _ if state.now < workflow.ends => "Running",
+            Some(_) => "Error",
+            None => "Complete",
+        };
+        return json!({ "status": status, "error": workflow.error });
+    }
     let found = id.strip_prefix("commitChanges/").and_then(|rest| {
         let (environment, patch) = rest.split_once('/')?;
         state

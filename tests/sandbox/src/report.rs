@@ -11,6 +11,7 @@ use crate::faults::Fault;
 use crate::state::{Environment, State};
 use crate::time::Time;
 use crate::variables;
+use crate::volumes::{VolumeInstance, mount_of};
 
 /// One request as it came and went.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -53,9 +54,26 @@ pub struct EnvironmentView {
     /// By name, in plain text, sealed ones too.
     pub services: BTreeMap<String, ServiceView>,
     pub shared: BTreeMap<String, String>,
+    /// By name.
+    pub volumes: BTreeMap<String, VolumeView>,
     pub staged: Option<Value>,
     /// Messages of the committed patches, oldest first.
     pub patches: Vec<Option<String>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct VolumeView {
+    pub id: String,
+    pub instance_id: String,
+    /// The name of the service that mounts it.
+    pub service: Option<String>,
+    pub size_mb: u32,
+    pub region: String,
+    pub is_deleted: bool,
+    /// The backup whose data it holds.
+    pub restored_from: Option<String>,
+    /// Ids, oldest first.
+    pub backups: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -160,6 +178,7 @@ fn environment_view(state: &State, environment: &Environment) -> EnvironmentView
         etag: environment.etag_text(),
         services: services.collect(),
         shared: plain(None),
+        volumes: volume_views(state, environment),
         staged: (config::size(&environment.staged.patch) > 0)
             .then(|| environment.staged.patch.clone()),
         patches: environment
@@ -168,6 +187,32 @@ fn environment_view(state: &State, environment: &Environment) -> EnvironmentView
             .map(|patch| patch.message.clone())
             .collect(),
     }
+}
+
+fn volume_views(state: &State, environment: &Environment) -> BTreeMap<String, VolumeView> {
+    let names = &state.projects[&environment.project_id].volumes;
+    let view = |(id, here): (&String, &VolumeInstance)| {
+        let view = VolumeView {
+            id: id.clone(),
+            instance_id: here.id.clone(),
+            service: mount_of(&environment.config, id)
+                .map(|(service, _)| state.service_name(environment, service)),
+            size_mb: here.size_mb,
+            region: here.region.clone(),
+            is_deleted: here.gone_at.is_some(),
+            restored_from: here.restored_from.clone(),
+            backups: here
+                .backups
+                .iter()
+                .map(|backup| backup.id.clone())
+                .collect(),
+        };
+        (
+            names.get(id).map_or(id, |volume| &volume.name).clone(),
+            view,
+        )
+    };
+    environment.volume_instances.iter().map(view).collect()
 }
 
 fn deployment_view(deployment: &Deployment) -> DeploymentView {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::switches::Switches;
 use crate::time::Time;
@@ -22,6 +22,8 @@ pub struct Seed {
     pub images: BTreeMap<String, Known>,
     /// When given, the only commits that exist.
     pub commits: Option<BTreeMap<String, Known>>,
+    /// Custom domains for which no certificate is ever issued.
+    pub broken_domains: Vec<String>,
     /// Switches that differ from the default in this world.
     pub switches: Switches,
 }
@@ -73,6 +75,7 @@ impl Default for Seed {
             tokens: BTreeMap::new(),
             images: BTreeMap::new(),
             commits: None,
+            broken_domains: Vec::new(),
             switches: Switches::default(),
         }
     }
@@ -119,6 +122,55 @@ impl Plan {
         }
     }
 
+    /// What a new volume gets, and the most it can grow to.
+    pub fn default_volume_mb(self) -> u32 {
+        match self {
+            Plan::Free => 500,
+            Plan::Hobby => 5_000,
+            Plan::Pro => 50_000,
+        }
+    }
+
+    pub fn most_volume_mb(self) -> u32 {
+        match self {
+            Plan::Pro => 1_000_000,
+            Plan::Free | Plan::Hobby => self.default_volume_mb(),
+        }
+    }
+
+    pub fn most_volumes(self) -> usize {
+        match self {
+            Plan::Free => 1,
+            Plan::Hobby => 10,
+            Plan::Pro => 20,
+        }
+    }
+
+    /// The most that one container may be given: vCPUs and gigabytes of memory.
+    pub fn container_ceiling(self) -> (f64, f64) {
+        match self {
+            Plan::Free => (1.0, 0.5),
+            Plan::Hobby => (8.0, 8.0),
+            Plan::Pro => (24.0, 24.0),
+        }
+    }
+
+    /// What a container may use when nothing says otherwise, as Railway writes it.
+    pub fn container_limits(self) -> Value {
+        let (cpu, gigabytes) = self.container_ceiling();
+        let disk = if self == Plan::Free { 1.0 } else { 100.0 };
+        let bytes = |gigabytes: f64| (gigabytes * 1e9) as u64;
+        json!({ "containers": { "cpu": cpu, "memoryBytes": bytes(gigabytes), "diskBytes": bytes(disk) } })
+    }
+
+    /// How long logs are kept.
+    pub fn log_days(self) -> u32 {
+        match self {
+            Plan::Free | Plan::Hobby => 7,
+            Plan::Pro => 30,
+        }
+    }
+
     /// How long the image of a removed deployment is kept.
     pub fn retention_hours(self) -> u32 {
         match self {
@@ -140,6 +192,22 @@ pub struct Timings {
     /// Added to `deploy` when there is a healthcheck path.
     pub healthcheck: f64,
     pub restart: f64,
+    /// The pre-deploy command.
+    pub pre_deploy: f64,
+    /// From a push to the end of its checks, for a service that waits for them.
+    pub checks: f64,
+    /// Without traffic for so long, a service that may sleep does.
+    pub idle: f64,
+    pub wake: f64,
+    /// Moving a volume to another region.
+    pub migrate: f64,
+    pub backup: f64,
+    /// Copying a backup into a fresh volume.
+    pub restore: f64,
+    /// Until the DNS of a new custom domain points here.
+    pub dns: f64,
+    /// From there to its certificate.
+    pub certificate: f64,
     /// From REMOVING to REMOVED, beside overlap and draining.
     pub remove: f64,
     /// Overrides the plan's own retention.
@@ -156,6 +224,15 @@ impl Default for Timings {
             deploy: 3.0,
             healthcheck: 3.0,
             restart: 4.0,
+            pre_deploy: 2.0,
+            checks: 10.0,
+            idle: 600.0,
+            wake: 2.0,
+            migrate: 20.0,
+            backup: 5.0,
+            restore: 10.0,
+            dns: 60.0,
+            certificate: 30.0,
             remove: 2.0,
             retention_hours,
         }
@@ -169,6 +246,10 @@ pub struct WorkspaceSeed {
     pub id: Option<String>,
     /// The person behind account tokens and hand edits.
     pub person: String,
+    /// Images whose reference contains one of these may not be deployed.
+    pub forbidden_images: Vec<String>,
+    pub forbids_domains: bool,
+    pub forbids_tcp_proxies: bool,
 }
 
 impl Default for WorkspaceSeed {
@@ -177,6 +258,9 @@ impl Default for WorkspaceSeed {
             name: "sentia".into(),
             id: None,
             person: "operator@sentia.test".into(),
+            forbidden_images: Vec::new(),
+            forbids_domains: false,
+            forbids_tcp_proxies: false,
         }
     }
 }
@@ -223,7 +307,10 @@ pub struct ServiceSeed {
     pub healthcheck: Option<String>,
     pub replicas: Replicas,
     pub variables: BTreeMap<String, VariableSeed>,
+    /// Domains that Railway generated.
     pub domains: Vec<String>,
+    /// Domains of one's own, verified since long.
+    pub custom_domains: Vec<String>,
     pub volume: Option<VolumeSeed>,
     /// Further settings, as Railway's config writes them.
     pub deploy: Map<String, Value>,
@@ -232,6 +319,8 @@ pub struct ServiceSeed {
     pub previous: Vec<String>,
     /// Whether it is deployed at the start.
     pub running: bool,
+    /// Paths that its application answers even in maintenance.
+    pub open: Vec<String>,
 }
 
 impl Default for ServiceSeed {
@@ -246,11 +335,13 @@ impl Default for ServiceSeed {
             replicas: Replicas::Count(1),
             variables: BTreeMap::new(),
             domains: Vec::new(),
+            custom_domains: Vec::new(),
             volume: None,
             deploy: Map::new(),
             build: Map::new(),
             previous: Vec::new(),
             running: true,
+            open: Vec::new(),
         }
     }
 }
@@ -340,6 +431,41 @@ pub struct Known {
     pub digest: Option<String>,
     pub message: Option<String>,
     pub author: Option<String>,
+    /// What its application answers, by path; `*` stands for every other path.
+    pub pages: BTreeMap<String, PageSeed>,
+    /// Whether a pre-deploy command fails.
+    pub pre_deploy_fails: bool,
+    /// The registry password without which it cannot be pulled.
+    pub password: Option<String>,
+    /// What the repository's checks say of a commit.
+    pub checks: Checks,
+    /// The files that a commit changes, for watch patterns; none: anything may have changed.
+    pub files: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Checks {
+    #[default]
+    Pass,
+    Fail,
+}
+
+/// What an application answers on one path.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PageSeed {
+    pub status: u16,
+    pub body: String,
+}
+
+impl Default for PageSeed {
+    fn default() -> PageSeed {
+        PageSeed {
+            status: 200,
+            body: String::new(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -355,6 +481,8 @@ pub enum Outcome {
     NeverReady,
     /// It waits for somebody to approve it, then is good.
     NeedsApproval,
+    /// The process does its work and exits with 0.
+    Exits,
 }
 
 fn regions() -> Vec<RegionSeed> {

@@ -5,22 +5,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use apollo_compiler::executable::{Operation, OperationType};
-use apollo_compiler::response::{ExecutionResponse, JsonMap, JsonValue};
+use apollo_compiler::response::{ExecutionResponse, JsonMap};
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::{Duration, Instant};
 
 use crate::access::Caller;
 use crate::birth::first_state;
 use crate::by_hand::HandEdit;
+use crate::edge;
 use crate::faults::{Fault, Faults};
-use crate::graphql::{self, Document, Invalid};
+use crate::graphql::{self, Body, Document, Invalid, each_status};
 use crate::limits::{Allowance, Limits};
 use crate::mutation;
 use crate::node::{Failing, Scene, query_root};
 use crate::random::{Random, uuid_of};
+use crate::reply::Reply;
 use crate::report::{self, Effect, Entry, View};
 use crate::seed::Seed;
 use crate::state::State;
@@ -75,18 +76,6 @@ impl std::fmt::Display for Broken {
 
 impl std::error::Error for Broken {}
 
-/// A reply before it is written out.
-struct Reply {
-    status: StatusCode,
-    content_type: &'static str,
-    body: Vec<u8>,
-    allowance: Option<Allowance>,
-    /// For the transcript.
-    operation: String,
-    is_mutation: bool,
-    note: String,
-}
-
 impl Sandbox {
     pub fn new(seed: &Seed, switches: Switches, faults: Faults, random_seed: u64) -> Sandbox {
         let state = Arc::new(first_state(
@@ -121,12 +110,26 @@ impl Sandbox {
     }
 
     /// Answers one request, or breaks as a network does.
+    ///
+    /// A request for a domain of some service is answered as the application behind it would. Such visits meet no
+    /// fault and count neither as requests nor in the transcript: these tell what Railway's API was asked.
     pub async fn handle(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Broken> {
+        if let Some(page) = self.visited(&request) {
+            return Ok(page);
+        }
         let (reply, delay) = self.answer(&request);
         if let Some(seconds) = delay {
             tokio::time::sleep(Duration::from_secs(u64::from(seconds))).await;
         }
         reply
+    }
+
+    /// What a visitor of a domain is shown, as over HTTP: a page of the application, or the edge's own 404 or 502.
+    pub fn page(&self, host: &str, path: &str) -> Response<Bytes> {
+        let uri = http::Uri::builder().path_and_query(path).build();
+        let mut request = Request::new(Bytes::new());
+        *request.uri_mut() = uri.unwrap_or_default();
+        self.world().visit(self.now(), &edge::bare(host), &request)
     }
 
     /// Every request so far, in the order in which they were processed.
@@ -184,6 +187,16 @@ impl Sandbox {
             .plus_milliseconds(self.0.began.elapsed().as_millis() as i64)
     }
 
+    /// The answer, if the request is not for the API.
+    fn visited(&self, request: &Request<Bytes>) -> Option<Response<Bytes>> {
+        let host = edge::host_of(request).filter(|_| request.uri().path() != PATH)?;
+        let (now, mut world) = (self.now(), self.world());
+        world
+            .state
+            .is_edge_host(&host)
+            .then(|| world.visit(now, &host, request))
+    }
+
     fn world(&self) -> MutexGuard<'_, World> {
         self.0.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -233,6 +246,11 @@ impl World {
     fn come_to(&mut self, now: Time) {
         Arc::make_mut(&mut self.state).advance(now);
         self.collect();
+    }
+
+    fn visit(&mut self, now: Time, host: &str, request: &Request<Bytes>) -> Response<Bytes> {
+        self.come_to(now);
+        Arc::make_mut(&mut self.state).visit(host, request)
     }
 
     fn collect(&mut self) {
@@ -465,37 +483,6 @@ impl World {
     }
 }
 
-/// Every deployment status of an answer.
-fn each_status(data: Option<&mut JsonMap>, see: &mut impl FnMut(&mut JsonValue)) {
-    for (key, value) in data.into_iter().flat_map(|map| map.iter_mut()) {
-        if key.as_str() == "status" && is_deployment_status(value) {
-            see(value);
-        } else {
-            each_status_below(value, see);
-        }
-    }
-}
-
-fn is_deployment_status(value: &JsonValue) -> bool {
-    let known = graphql::language()
-        .schema
-        .get_enum("DeploymentStatus")
-        .expect("the schema has it");
-    value
-        .as_str()
-        .is_some_and(|status| known.values.contains_key(status))
-}
-
-fn each_status_below(value: &mut JsonValue, see: &mut impl FnMut(&mut JsonValue)) {
-    match value {
-        JsonValue::Object(map) => each_status(Some(map), see),
-        JsonValue::Array(items) => items
-            .iter_mut()
-            .for_each(|item| each_status_below(item, see)),
-        _ => {}
-    }
-}
-
 /// Introspection answers anybody, so the token does not matter.
 fn asks_only_schema(operation: &Operation) -> bool {
     operation.selection_set.selections.iter().all(|selection| {
@@ -503,132 +490,4 @@ fn asks_only_schema(operation: &Operation) -> bool {
             .as_field()
             .is_some_and(|field| field.name.starts_with("__"))
     })
-}
-
-/// What a GraphQL request says.
-struct Body {
-    query: String,
-    operation: Option<String>,
-    variables: JsonMap,
-}
-
-impl Body {
-    fn parse(bytes: &Bytes) -> Result<Body, Invalid> {
-        let invalid = |message: &str| Invalid {
-            code: "BAD_REQUEST",
-            messages: vec![message.to_string()],
-        };
-        let body: Value =
-            serde_json::from_slice(bytes).map_err(|_| invalid("POST body is not valid JSON"))?;
-        let query = body.get("query").and_then(Value::as_str);
-        let query = query
-            .ok_or_else(|| invalid("GraphQL operations must contain a non-empty `query`"))?
-            .to_string();
-        let operation = body
-            .get("operationName")
-            .and_then(Value::as_str)
-            .map(str::to_string);
-        let variables = match body.get("variables").map(graphql::to_wire) {
-            Some(JsonValue::Object(variables)) => variables,
-            None | Some(JsonValue::Null) => JsonMap::new(),
-            Some(_) => return Err(invalid("`variables` has to be an object")),
-        };
-        Ok(Body {
-            query,
-            operation,
-            variables,
-        })
-    }
-}
-
-impl Reply {
-    fn json(status: StatusCode, body: &Value) -> Reply {
-        Reply {
-            status,
-            content_type: "application/json; charset=utf-8",
-            body: serde_json::to_vec(body).expect("a value is plain JSON"),
-            allowance: None,
-            operation: String::new(),
-            is_mutation: false,
-            note: String::new(),
-        }
-    }
-
-    fn page(status: StatusCode, text: &str) -> Reply {
-        Reply {
-            content_type: "text/html; charset=utf-8",
-            body: text.as_bytes().to_vec(),
-            ..Reply::json(status, &Value::Null)
-        }
-    }
-
-    fn refused(status: StatusCode, code: &'static str, message: &str, trace: &str) -> Reply {
-        Reply::json(
-            status,
-            &graphql::refused(
-                &Invalid {
-                    code,
-                    messages: vec![message.to_string()],
-                },
-                trace,
-            ),
-        )
-    }
-
-    fn too_many() -> Reply {
-        Reply::json(
-            StatusCode::TOO_MANY_REQUESTS,
-            &json!({ "message": "Rate limit exceeded" }),
-        )
-    }
-
-    /// What the edge answers by itself.
-    fn edge() -> Reply {
-        Reply {
-            note: "error code: 1015".into(),
-            content_type: "text/plain; charset=UTF-8",
-            body: b"error code: 1015".to_vec(),
-            ..Reply::page(StatusCode::TOO_MANY_REQUESTS, "")
-        }
-    }
-
-    fn gateway(status: StatusCode) -> Reply {
-        Reply::page(
-            status,
-            &format!(
-                "<html><head><title>{status}</title></head><body>upstream connect error or disconnect/reset before headers</body></html>"
-            ),
-        )
-    }
-
-    /// With the operation named, for requests that were not executed.
-    fn told(mut self, request: &Request<Bytes>) -> Reply {
-        let Ok(asked) = Body::parse(request.body()) else {
-            return self;
-        };
-        let Ok(document) = graphql::document(&asked.query) else {
-            return self;
-        };
-        if let Ok(operation) = graphql::operation(&document, asked.operation.as_deref()) {
-            self.operation = graphql::described(operation);
-            self.is_mutation = operation.operation_type == OperationType::Mutation;
-        }
-        self
-    }
-
-    fn written(&self, state: &State) -> Response<Bytes> {
-        let mut response = Response::new(Bytes::from(self.body.clone()));
-        *response.status_mut() = self.status;
-        response
-            .headers_mut()
-            .insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
-        if let Some(allowance) = &self.allowance {
-            allowance.write(
-                response.headers_mut(),
-                state.switches.reset_header,
-                state.now,
-            );
-        }
-        response
-    }
 }

@@ -3,12 +3,16 @@
 //! A state stands still until somebody calls `advance`: the lifecycle is driven by the clock of the requests, never by
 //! background tasks. The parts are shared between snapshots, so keeping old states for stale reads is cheap.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::backups::{Backup, Kind, Workflow};
 use crate::deployment::Deployment;
+use crate::edge::Visit;
+use crate::events::Event;
+use crate::networking::Name;
 use crate::patch::Patch;
 use crate::random::Random;
 use crate::refusal::Refusal;
@@ -16,6 +20,7 @@ use crate::report::Effect;
 use crate::seed::{Known, Seed};
 use crate::switches::Switches;
 use crate::time::Time;
+use crate::volumes::VolumeInstance;
 
 #[derive(Clone)]
 pub struct State {
@@ -34,8 +39,17 @@ pub struct State {
     /// Commits and digests that came after the seed.
     pub pushed: BTreeMap<String, Known>,
     pub digests: BTreeMap<String, String>,
+    pub workflows: BTreeMap<String, Workflow>,
+    /// The backups whose data fresh volumes hold.
+    pub copies: BTreeMap<String, Backup>,
+    /// When somebody last made something of a kind.
+    pub made: BTreeMap<(String, &'static str), Time>,
     /// Effects since the server last collected them.
     pub outbox: Vec<Effect>,
+    /// Requests to the applications, oldest first.
+    pub visits: Arc<VecDeque<Arc<Visit>>>,
+    /// What happened, oldest first.
+    pub events: Arc<VecDeque<Arc<Event>>>,
 }
 
 /// Something that happens by itself at a time.
@@ -65,6 +79,41 @@ pub enum Due {
     },
     Remove {
         deployment: String,
+    },
+    /// The container before lets go of the volume.
+    TakeVolume {
+        deployment: String,
+    },
+    Sleep {
+        deployment: String,
+    },
+    Wake {
+        deployment: String,
+    },
+    VolumeMoved {
+        environment: String,
+        volume: String,
+    },
+    VolumeGone {
+        environment: String,
+        volume: String,
+    },
+    Backup {
+        environment: String,
+        volume: String,
+        kind: Kind,
+        since: Time,
+    },
+    BackedUp {
+        environment: String,
+        volume: String,
+        backup: Backup,
+    },
+    Restored {
+        environment: String,
+        volume: String,
+        backup: String,
+        by: String,
     },
 }
 
@@ -113,6 +162,8 @@ pub struct Environment {
     pub volume_instances: BTreeMap<String, VolumeInstance>,
     /// When each variable was written; without a service it is shared.
     pub variables: BTreeMap<(Option<String>, String), VariableRecord>,
+    /// Domains by name, proxies by service and port.
+    pub names: BTreeMap<String, Name>,
     pub staged: Patch,
     /// Committed patches, oldest first.
     pub patches: Vec<Patch>,
@@ -130,13 +181,8 @@ pub struct Instance {
     pub trigger_id: String,
     /// Oldest first.
     pub deployments: Vec<String>,
-}
-
-#[derive(Clone)]
-pub struct VolumeInstance {
-    pub id: String,
-    pub size_mb: u32,
-    pub created: Time,
+    /// Paths that its application answers even in maintenance.
+    pub open_paths: Vec<String>,
 }
 
 #[derive(Clone)]
@@ -177,6 +223,34 @@ impl State {
             Due::Crash { deployment } => self.crash(&deployment),
             Due::Restarted { deployment } => self.restarted(&deployment),
             Due::Remove { deployment } => self.removed(&deployment),
+            Due::TakeVolume { deployment } => self.take_volume(&deployment),
+            Due::Sleep { deployment } => self.maybe_sleep(&deployment),
+            Due::Wake { deployment } => self.woken(&deployment),
+            Due::VolumeMoved {
+                environment,
+                volume,
+            } => self.volume_moved(&environment, &volume),
+            Due::VolumeGone {
+                environment,
+                volume,
+            } => self.volume_gone(&environment, &volume),
+            Due::Backup {
+                environment,
+                volume,
+                kind,
+                since,
+            } => self.scheduled_backup(&environment, &volume, kind, since),
+            Due::BackedUp {
+                environment,
+                volume,
+                backup,
+            } => self.backed_up(&environment, &volume, &backup),
+            Due::Restored {
+                environment,
+                volume,
+                backup,
+                by,
+            } => self.restored(&environment, &volume, &backup, &by),
         }
     }
 
@@ -258,11 +332,19 @@ impl Due {
         match self {
             Due::ApplyPatch { environment, .. }
             | Due::StartDeployments { environment, .. }
-            | Due::FinishPatch { environment, .. } => environment != gone,
+            | Due::FinishPatch { environment, .. }
+            | Due::VolumeMoved { environment, .. }
+            | Due::VolumeGone { environment, .. }
+            | Due::Backup { environment, .. }
+            | Due::BackedUp { environment, .. }
+            | Due::Restored { environment, .. } => environment != gone,
             Due::Advance { deployment }
             | Due::Crash { deployment }
             | Due::Restarted { deployment }
-            | Due::Remove { deployment } => deployments.contains_key(deployment),
+            | Due::Remove { deployment }
+            | Due::TakeVolume { deployment }
+            | Due::Sleep { deployment }
+            | Due::Wake { deployment } => deployments.contains_key(deployment),
         }
     }
 }
@@ -283,13 +365,5 @@ impl Environment {
             "{:016x}",
             crate::random::hash(&format!("{}:{}", self.id, self.etag))
         )
-    }
-
-    pub fn has_volume(&self, service_id: &str) -> bool {
-        self.service(service_id).is_some_and(|service| {
-            crate::config::entries(service.get("volumeMounts"))
-                .next()
-                .is_some()
-        })
     }
 }

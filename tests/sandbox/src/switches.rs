@@ -77,6 +77,21 @@ pub struct Switches {
     pub rewrite_moves_updated_at: bool,
     pub variable_delete_deploys: bool,
     pub reset_header: ResetHeader,
+    /// Whether moving a service with a volume to another region deploys it, or waits for its next deployment.
+    pub volume_move_deploys: bool,
+    /// What the request that wakes a sleeping service gets.
+    pub waking_request: WakingRequest,
+    /// Whether a process that has exited with 0 makes its deployment read as stopped.
+    pub exited_is_stopped: bool,
+    /// What becomes of deployments on the Free plan, whose machines are full by day.
+    pub peak_hours: PeakHours,
+    /// Seconds between two projects, environments or volumes that one token may create.
+    pub creation_pace: u32,
+    /// Whether `volumeInstanceUpdate` detaches when `serviceId` is absent, as it does when it is null.
+    pub omitted_service_detaches: bool,
+    /// Whether volumes are backed up by schedule on plans below Pro.
+    pub schedules_below_pro: bool,
+    pub etag_moves_on_schedule: bool,
 }
 
 macro_rules! answers {
@@ -105,6 +120,8 @@ answers! {
     ActiveDeployments { Running, UnfinishedToo }
     AuthCode { InternalServerError, Unauthenticated }
     ResetHeader { Epoch, SecondsLeft, Rfc3339 }
+    WakingRequest { Answered, BadGateway }
+    PeakHours { None, Queued, Rejected }
 }
 
 /// Every switch with every answer it can take, as it is written in YAML.
@@ -153,6 +170,14 @@ const ANSWERS: &[(&str, &[&str])] = &[
     ("rewrite_moves_updated_at", BOTH),
     ("variable_delete_deploys", BOTH),
     ("reset_header", &["epoch", "seconds_left", "rfc3339"]),
+    ("volume_move_deploys", BOTH),
+    ("waking_request", &["answered", "bad_gateway"]),
+    ("exited_is_stopped", BOTH),
+    ("peak_hours", &["none", "queued", "rejected"]),
+    ("creation_pace", &["0", "30"]),
+    ("omitted_service_detaches", BOTH),
+    ("schedules_below_pro", BOTH),
+    ("etag_moves_on_schedule", BOTH),
 ];
 const BOTH: &[&str] = &["false", "true"];
 
@@ -250,6 +275,14 @@ impl Default for Switches {
             rewrite_moves_updated_at: true,
             variable_delete_deploys: true,
             reset_header: ResetHeader::Epoch,
+            volume_move_deploys: true,
+            waking_request: WakingRequest::Answered,
+            exited_is_stopped: false,
+            peak_hours: PeakHours::None,
+            creation_pace: 30,
+            omitted_service_detaches: true,
+            schedules_below_pro: false,
+            etag_moves_on_schedule: true,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::config;
+use crate::networking;
 use crate::state::{Environment, State};
 
 /// All variables of a service, or the shared ones without a service, with references resolved.
@@ -148,13 +149,31 @@ pub fn platform(
             format!("{}.railway.internal", service.to_lowercase()),
         ),
     ]);
-    let networking = environment
-        .service(service_id)
-        .and_then(|service| service.get("networking"));
-    if let Some((domain, _)) =
-        networking.and_then(|networking| config::entries(networking.get("serviceDomains")).next())
-    {
+    let stored = environment.service(service_id);
+    if let Some(domain) = stored.and_then(networking::public_domain) {
         all.insert("RAILWAY_PUBLIC_DOMAIN", domain.clone());
+    }
+    let proxy = stored.and_then(|service| {
+        networking::named(service).find(|(kind, _, _)| *kind == networking::PROXIES)
+    });
+    if let Some((_, port, _)) = proxy {
+        let (domain, proxy_port) = networking::proxy_address(environment, service_id, port);
+        all.insert("RAILWAY_TCP_PROXY_DOMAIN", domain);
+        all.insert("RAILWAY_TCP_PROXY_PORT", proxy_port.to_string());
+        all.insert("RAILWAY_TCP_APPLICATION_PORT", port.clone());
+    }
+    let mounts = stored.and_then(|service| service.get("volumeMounts"));
+    if let Some((volume, mount)) = config::entries(mounts).next() {
+        let name = project
+            .volumes
+            .get(volume)
+            .map(|volume| volume.name.clone());
+        all.insert("RAILWAY_VOLUME_NAME", name.unwrap_or_default());
+        let path = mount.get("mountPath").and_then(Value::as_str);
+        all.insert(
+            "RAILWAY_VOLUME_MOUNT_PATH",
+            path.unwrap_or_default().to_string(),
+        );
     }
     all.into_iter()
         .map(|(name, value)| (name.to_string(), value))

@@ -2,11 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::deployment::{Deployment, Line, Status, can_redeploy};
+use crate::deployment::{Deployment, can_redeploy};
 use crate::node::{Answer, Asked, Node, Scene};
 use crate::page::Page;
 use crate::random::uuid_of;
 use crate::refusal::Refusal;
+use crate::time::Time;
 
 pub fn deployment<'s>(
     scene: &'s Scene,
@@ -26,7 +27,14 @@ pub fn deployment<'s>(
         "serviceId" => Answer::text(&deployment.service_id),
         "canRollback" => Answer::leaf(state.can_rollback(deployment)),
         "canRedeploy" => Answer::leaf(can_redeploy(deployment)),
-        "deploymentStopped" => Answer::leaf(deployment.stopped),
+        "deploymentStopped" => {
+            let exited = || {
+                let mut replicas = deployment.instances.iter();
+                replicas.any(|replica| replica.status == "EXITED")
+            };
+            let shows = state.switches.exited_is_stopped;
+            Answer::leaf(deployment.stopped || (shows && exited()))
+        }
         "meta" => Answer::json(&state.meta(deployment)),
         "instances" => Answer::plains(
             deployment
@@ -48,6 +56,14 @@ pub fn deployment<'s>(
                     .get(&deployment.service_id)
                     .map(|service| Node::Service(project, service)),
             )
+        }
+        "staticUrl" | "url" => {
+            let stored = state
+                .environments
+                .get(&deployment.environment_id)
+                .and_then(|environment| environment.service(&deployment.service_id));
+            let domain = stored.and_then(crate::networking::public_domain);
+            domain.map_or_else(Answer::null, Answer::text)
         }
         "creator" => {
             let person = &state.seed.workspace.person;
@@ -75,106 +91,25 @@ pub fn newest_first<'s, 'i>(
     Page::of(nodes, asked, scene.state.switches.default_page_size)
 }
 
-/// Log rows within the asked window, newest `limit` of them, oldest first.
-pub fn log_lines<'l>(
-    scene: &Scene,
-    lines: impl Iterator<Item = (&'l Deployment, &'l Line)>,
-    asked: &Asked<'_>,
-) -> Vec<Value> {
-    let within = |line: &Line| {
-        let at = line.at.to_string();
-        let after = ["startDate", "afterDate"]
-            .iter()
-            .find_map(|name| asked.optional(name));
-        let before = ["endDate", "beforeDate"]
-            .iter()
-            .find_map(|name| asked.optional(name));
-        after.is_none_or(|after| at.as_str() >= after)
-            && before.is_none_or(|before| at.as_str() <= before)
-    };
-    let mut found: Vec<(&Deployment, &Line)> = lines
-        .filter(|(_, line)| within(line) && matches_filter(line, asked.optional("filter")))
-        .collect();
-    found.sort_by_key(|(_, line)| line.at);
-    let limit = ["limit", "beforeLimit", "afterLimit"]
-        .iter()
-        .find_map(|name| asked.number(name));
-    if let Some(limit) = limit {
-        let limit = limit + usize::from(scene.state.switches.log_limit_extra);
-        found.drain(..found.len().saturating_sub(limit));
-    }
-    found
-        .into_iter()
-        .map(|(deployment, line)| row(deployment, line))
-        .collect()
-}
-
-/// `@level:error AND text`.
-fn matches_filter(line: &Line, filter: Option<&str>) -> bool {
-    filter
-        .unwrap_or_default()
-        .split(" AND ")
-        .map(str::trim)
-        .all(|term| match term.strip_prefix("@level:") {
-            Some(level) => line.severity == level,
-            None => line.message.contains(term.trim_matches('"')),
-        })
-}
-
-fn row(deployment: &Deployment, line: &Line) -> Value {
-    json!({
-        "timestamp": line.at,
-        "message": line.message,
-        "severity": line.severity,
-        "attributes": [{ "key": "level", "value": line.severity }],
-        "tags": {
-            "deploymentId": deployment.id,
-            "environmentId": deployment.environment_id,
-            "projectId": deployment.project_id,
-            "serviceId": deployment.service_id,
-            "snapshotId": deployment.snapshot_id,
-        },
-    })
-}
-
-/// The steps a deployment has gone through, the last one with its error.
-pub fn events(deployment: &Deployment) -> Vec<Value> {
-    let reached = match deployment.status {
-        Status::NeedsApproval | Status::Queued => 0,
-        Status::Initializing => 1,
-        Status::Building => 2,
-        Status::Deploying => 3,
-        Status::Failed => {
-            if deployment.build_log.is_empty() {
-                4
-            } else {
-                2
-            }
+/// The steps a deployment has gone through, and the one it is at.
+pub fn events(deployment: &Deployment, now: Time) -> Vec<Value> {
+    let begun = deployment.steps.iter().filter(|step| step.from <= now);
+    let told = begun.enumerate().map(|(nth, step)| {
+        let completed = step.until.filter(|until| *until <= now);
+        let mut payload = step.payload.clone();
+        if completed.is_none() {
+            // Nobody knows yet how it goes.
+            payload = json!({});
+        } else if let Some(until) = completed {
+            payload["durationMs"] = json!(until.0 - step.from.0);
         }
-        Status::Success | Status::Crashed | Status::Removing | Status::Removed => 4,
-    };
-    let steps = [
-        "SNAPSHOT_CODE",
-        "BUILD_IMAGE",
-        "CREATE_CONTAINER",
-        "HEALTHCHECK",
-    ];
-    let error = deployment
-        .log
-        .iter()
-        .chain(&deployment.build_log)
-        .rfind(|line| line.severity == "error")
-        .map(|line| &line.message);
-    let taken = steps
-        .iter()
-        .take(reached)
-        .filter(|step| deployment.builds || **step != "BUILD_IMAGE");
-    let mut all: Vec<Value> = taken
-        .map(|step| json!({ "id": uuid_of(&format!("{}{step}", deployment.id)), "step": step, "createdAt": deployment.created, "payload": { "attempt": 1 } }))
-        .collect();
-    if let (Status::Failed | Status::Crashed, Some(last)) = (deployment.status, all.last_mut()) {
-        last["payload"]["error"] = json!(error);
-        last["completedAt"] = json!(deployment.status_at);
-    }
-    all
+        json!({
+            "id": uuid_of(&format!("{} {nth}", deployment.id)),
+            "step": step.name,
+            "createdAt": step.from,
+            "completedAt": completed,
+            "payload": payload,
+        })
+    });
+    told.collect()
 }

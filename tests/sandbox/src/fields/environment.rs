@@ -8,8 +8,9 @@ use crate::page::Page;
 use crate::patch::Patch;
 use crate::random::uuid_of;
 use crate::refusal::Refusal;
-use crate::state::{Environment, VariableRecord, VolumeInstance};
+use crate::state::{Environment, VariableRecord};
 use crate::variables;
+use crate::volumes::VolumeInstance;
 
 pub fn environment<'s>(
     scene: &'s Scene,
@@ -224,14 +225,12 @@ pub fn volume_instance<'s>(
         "serviceId" => mounted().map_or_else(Answer::null, |(id, _)| Answer::text(id)),
         "service" => service_node(scene, environment, mounted().map(|(id, _)| id.as_str()))?,
         "mountPath" => Answer::text(mounted().map_or("", |(_, path)| path)),
-        "region" => config::entries(environment.config.get("volumes"))
-            .find(|(id, _)| *id == volume_id)
-            .and_then(|(_, volume)| volume.get("region"))
-            .map_or_else(Answer::null, Answer::json),
+        "region" => Answer::text(&here.region),
         "sizeMB" => Answer::leaf(i64::from(here.size_mb)),
-        "currentSizeMB" => Answer::leaf(f64::from(here.size_mb) / 10.0),
-        "state" => Answer::text("READY"),
-        "isPendingDeletion" => Answer::leaf(false),
+        "currentSizeMB" => Answer::leaf(here.used_mb),
+        "state" => Answer::text(here.state()),
+        "isPendingDeletion" => Answer::leaf(here.gone_at.is_some()),
+        "deletedAt" => here.gone_at.map_or_else(Answer::null, Answer::text),
         "volume" => {
             let project = scene.state.project(&environment.project_id)?;
             Answer::one(

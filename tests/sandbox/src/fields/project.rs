@@ -81,7 +81,12 @@ pub fn project<'s>(
         "workspaceId" => Answer::text(&state.workspace_id),
         "subscriptionType" => Answer::text(state.seed.plan.text()),
         "subscriptionPlanLimit" => {
-            Answer::json(&serde_json::json!({ "replicas": state.seed.plan.most_replicas() }))
+            let plan = state.seed.plan;
+            Answer::json(&serde_json::json!({
+                "replicas": plan.most_replicas(),
+                "containers": plan.container_limits()["containers"],
+                "volumes": { "maxCount": plan.most_volumes(), "maxSizeMB": plan.most_volume_mb() },
+            }))
         }
         "botPrEnvironments"
         | "focusedPrEnvironments"

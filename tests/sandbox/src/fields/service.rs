@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::config;
+use crate::cron::Cron;
 use crate::node::{Answer, Asked, Node, Scene};
 use crate::page::Page;
-use crate::random::{hash, uuid_of};
 use crate::refusal::Refusal;
 use crate::state::{Environment, Instance, Project, Service};
 use crate::switches::ActiveDeployments;
@@ -109,7 +109,7 @@ pub fn instance<'s>(
                 .map(|newest| Node::Deployment(newest)),
         ),
         "activeDeployments" => active(scene, environment, service_id),
-        "domains" => Answer::plain(domains(environment, service_id)),
+        "domains" => Answer::plain(super::networking::domains(state, environment, service_id)),
         "source" => match stored.get("source") {
             Some(source) => {
                 Answer::plain(json!({ "image": source.get("image"), "repo": source.get("repo") }))
@@ -128,7 +128,10 @@ pub fn instance<'s>(
                 .map(|count| i64::from(*count))
                 .sum::<i64>(),
         ),
-        "region" | "deletedAt" | "nextCronRunAt" | "railpackInfo" => Answer::null(),
+        "nextCronRunAt" => config::setting(stored, "deploy", "cronSchedule")
+            .and_then(|schedule| Cron::parse(schedule.as_str()?).ok()?.next(state.now))
+            .map_or_else(Answer::null, Answer::text),
+        "region" | "deletedAt" | "railpackInfo" => Answer::null(),
         "restartPolicyType" => or("restartPolicyType", json!("ON_FAILURE")),
         "restartPolicyMaxRetries" => or("restartPolicyMaxRetries", json!(10)),
         "sleepApplication" => or("sleepApplication", json!(false)),
@@ -160,50 +163,4 @@ fn active<'s>(scene: &'s Scene, environment: &'s Environment, service_id: &str) 
             .map(|deployment| Node::Deployment(deployment))
             .collect(),
     )
-}
-
-/// Generated and custom domains, from the configuration.
-pub fn domains(environment: &Environment, service_id: &str) -> Value {
-    let networking = environment
-        .service(service_id)
-        .and_then(|service| service.get("networking"));
-    let all = |kind: &str| -> Vec<Value> {
-        config::entries(networking.and_then(|networking| networking.get(kind)))
-            .map(|(domain, here)| {
-                json!({
-                    "id": uuid_of(domain),
-                    "domain": domain,
-                    "targetPort": here.get("port"),
-                    "environmentId": environment.id,
-                    "projectId": environment.project_id,
-                    "serviceId": service_id,
-                    "syncStatus": "ACTIVE",
-                    "isRailwayDomain": false,
-                    "createdAt": environment.created,
-                    "status": { "verified": true, "certificateStatus": "CERTIFICATE_STATUS_TYPE_VALID" },
-                })
-            })
-            .collect()
-    };
-    json!({ "serviceDomains": all("serviceDomains"), "customDomains": all("customDomains") })
-}
-
-pub fn proxies(environment: &Environment, service_id: &str) -> Vec<Value> {
-    let networking = environment
-        .service(service_id)
-        .and_then(|service| service.get("networking"));
-    config::entries(networking.and_then(|networking| networking.get("tcpProxies")))
-        .map(|(port, _)| {
-            let key = format!("{service_id}:{port}");
-            json!({
-                "id": uuid_of(&key),
-                "applicationPort": port.parse::<u16>().unwrap_or(0),
-                "proxyPort": 10_000 + hash(&key) % 50_000,
-                "domain": "proxy.rlwy.net",
-                "environmentId": environment.id,
-                "serviceId": service_id,
-                "syncStatus": "ACTIVE",
-            })
-        })
-        .collect()
 }

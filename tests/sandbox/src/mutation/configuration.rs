@@ -155,6 +155,31 @@ impl Session<'_> {
         yes()
     }
 
+    /// Stored at once, like an update of the instance.
+    pub(super) fn limits_update(&mut self, asked: &Asked<'_>) -> Result<Done, Refusal> {
+        let input = asked.json("input");
+        let (environment, service) = (text(&input, "environmentId"), text(&input, "serviceId"));
+        self.open_instance(&environment, &service)?;
+        let mut containers = Map::new();
+        if let Some(cpu) = input.get("vCPUs") {
+            containers.insert("cpu".into(), cpu.clone());
+        }
+        if let Some(memory) = input.get("memoryGB") {
+            let bytes = memory.as_f64().map(|gigabytes| (gigabytes * 1e9) as u64);
+            containers.insert("memoryBytes".into(), json!(bytes));
+        }
+        let limits = json!({ "deploy": { "limitOverride": { "containers": containers } } });
+        let patch = json!({ "services": { &service: limits } });
+        let patch = self.state.checked(&environment, patch)?;
+        let write = Write {
+            mutation: "serviceInstanceLimitsUpdate",
+            skip_deploys: !self.state.switches.instance_update_deploys,
+            ..Write::default()
+        };
+        self.change_and_deploy(&environment, &patch, &write);
+        yes()
+    }
+
     pub(super) fn change_and_deploy(&mut self, environment: &str, patch: &Value, write: &Write) {
         let state = self.state();
         let services = state.change(environment, patch, write);

@@ -2,8 +2,10 @@
 
 mod configuration;
 mod deployments;
+mod networking;
 mod projects;
 mod services;
+mod volumes;
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -40,6 +42,7 @@ enum Which {
     Service,
     Deployment,
     Staged,
+    Volume,
 }
 
 impl<'m> Root<'m> {
@@ -112,6 +115,11 @@ impl ObjectValue for Outcome {
             Done::Object(Which::Deployment, id) => state
                 .deployment(id)
                 .map(|deployment| Node::Deployment(deployment)),
+            Done::Object(Which::Volume, id) => state
+                .projects
+                .values()
+                .find_map(|project| Some(Node::Volume(project, project.volumes.get(id)?)))
+                .ok_or_else(Refusal::not_authorized),
             Done::Object(Which::Staged, id) => state
                 .environment(id)
                 .map(|environment| Node::Patch(environment, &environment.staged)),
@@ -139,6 +147,7 @@ impl Session<'_> {
                 self.write_variables(asked)
             }
             "serviceInstanceUpdate" => self.instance_update(asked),
+            "serviceInstanceLimitsUpdate" => self.limits_update(asked),
             "serviceInstanceAutoDeployUpdate" => self.auto_deploy(asked),
             "serviceInstanceDeployV2"
             | "serviceInstanceDeploy"
@@ -154,6 +163,24 @@ impl Session<'_> {
             "environmentCreate" => self.environment_create(asked),
             "environmentRename" => self.environment_rename(asked),
             "environmentDelete" => self.environment_delete(asked),
+            "serviceDomainCreate" => self.service_domain_create(asked),
+            "serviceDomainUpdate" => self.service_domain_update(asked),
+            "customDomainCreate" => self.custom_domain_create(asked),
+            "customDomainUpdate" => self.custom_domain_update(asked),
+            "customDomainIssueCertificate" => self.issue_certificate(asked),
+            "tcpProxyCreate" => self.proxy_create(asked),
+            "serviceDomainDelete" | "customDomainDelete" | "tcpProxyDelete" => {
+                self.name_delete(asked)
+            }
+            "volumeCreate" => self.volume_create(asked),
+            "volumeUpdate" => self.volume_update(asked),
+            "volumeDelete" => self.volume_delete(asked),
+            "volumeInstanceUpdate" => self.volume_instance_update(asked),
+            "volumeInstanceBackupCreate" => self.backup_create(asked),
+            "volumeInstanceBackupDelete" => self.backup_delete(asked),
+            "volumeInstanceBackupLock" => self.backup_lock(asked),
+            "volumeInstanceBackupRestore" => self.backup_restore(asked),
+            "volumeInstanceBackupScheduleUpdate" => self.schedule_update(asked),
             "projectCreate" => self.project_create(asked),
             "projectUpdate" => self.project_update(asked),
             _ => Err(Refusal::problem()),
@@ -180,6 +207,19 @@ impl Session<'_> {
         self.caller
             .may_write_project(&project, &self.state.switches)?;
         Ok(project)
+    }
+
+    /// One token does not create things as fast as it likes.
+    fn check_pace(&mut self, what: &'static str) -> Result<(), Refusal> {
+        let pace = f64::from(self.state.switches.creation_pace);
+        let (key, now) = ((self.caller.author(), what), self.state.now);
+        let last = self.state.made.get(&key);
+        if last.is_some_and(|last| now < last.plus_seconds(pace)) {
+            let refused = format!("You are creating {what} too quickly, please wait a little");
+            return Err(Refusal::bad_input(&refused));
+        }
+        self.state().made.insert(key, now);
+        Ok(())
     }
 
     fn open_instance(&self, environment_id: &str, service_id: &str) -> Result<(), Refusal> {

@@ -19,6 +19,7 @@ impl Session<'_> {
         let project = self.open_project(&text(&input, "projectId"))?;
         self.caller
             .check_kind(&[TokenKind::Account, TokenKind::Workspace])?;
+        self.check_pace("projects")?;
         let name = text(&input, "name");
         if project
             .environments
@@ -84,6 +85,7 @@ impl Session<'_> {
     pub(super) fn project_create(&mut self, asked: &Asked<'_>) -> Result<Done, Refusal> {
         self.caller
             .check_kind(&[TokenKind::Account, TokenKind::Workspace])?;
+        self.check_pace("projects")?;
         let input = asked.json("input");
         let state = self.state();
         let (id, environment_id, now) = (state.random.uuid(), state.random.uuid(), state.now);

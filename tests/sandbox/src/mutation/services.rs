@@ -32,6 +32,13 @@ impl Session<'_> {
         for environment in environments {
             self.open(&environment)?;
             let patch = json!({ "services": { &id: created_part(&input) } });
+            let patch = match self.state.checked(&environment, patch) {
+                Ok(patch) => patch,
+                Err(refusal) => {
+                    self.state().project_mut(&project.id).services.remove(&id);
+                    return Err(refusal);
+                }
+            };
             self.change_and_deploy(
                 &environment,
                 &patch,
@@ -147,6 +154,9 @@ fn created_part(input: &Value) -> Value {
         if let Some(branch) = optional(input, "branch") {
             part["source"]["branch"] = json!(branch);
         }
+    }
+    if input["registryCredentials"].is_object() {
+        part["deploy"] = json!({ "registryCredentials": input["registryCredentials"] });
     }
     if input.get("variables").is_some_and(Value::is_object) {
         part["variables"] = Value::Object(

@@ -8,12 +8,18 @@
 
 mod client;
 
+mod activity;
 mod configuration;
 mod deployments;
+mod domains;
 mod faults;
+mod limits;
+mod pages;
 mod protocol;
 mod schema;
 mod secrets;
+mod settings;
 mod speed;
 mod tcp;
 mod tokens;
+mod volumes;
