@@ -241,10 +241,15 @@ fn run(
         Status::NeedsApproval => (Outcome::NeedsApproval, created_at),
         Status::Failed => (Outcome::Fails, created_at),
         Status::Crashed => (Outcome::Crashes, later(-60)),
-        Status::Queued | Status::Initializing | Status::Building | Status::Deploying => {
-            (Outcome::Good, later(60))
+        Status::Queued
+        | Status::Waiting
+        | Status::Initializing
+        | Status::Building
+        | Status::Deploying => (Outcome::Good, later(60)),
+        Status::Skipped => (Outcome::Skipped, created_at),
+        Status::Success | Status::Sleeping | Status::Removing | Status::Removed => {
+            (Outcome::Good, created_at)
         }
-        Status::Success | Status::Removing | Status::Removed => (Outcome::Good, created_at),
     };
     let is_gone = moment.is_some() && matches!(view.status, Status::Removing | Status::Removed);
     // A process has references resolved; what they resolve to is not git's.
