@@ -10,6 +10,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 /// Consent to one step that may lose something. `diff` prints the document that a held step needs; its name is the step's digest.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -115,6 +116,7 @@ impl Wanted {
     pub fn consent(
         &self,
         approvals: &BTreeMap<String, Declared<Spec>>,
+        expire: Duration,
         history: Option<&History>,
         now: Timestamp,
     ) -> Result<Used, String> {
@@ -135,7 +137,7 @@ impl Wanted {
                 "approval {} ended at {}",
                 self.digest, approval.spec.until
             ))
-        } else if history.is_none() {
+        } else if !history.is_some_and(|history| reaches(history, approval.spec.until.0, expire)) {
             Err(format!(
                 "it cannot be seen whether approval {} was used before",
                 self.digest
@@ -153,6 +155,16 @@ impl Wanted {
             Ok(used)
         }
     }
+}
+
+/// Whether a history goes back to the first moment at which an approval could have been used.
+fn reaches(history: &History, until: Timestamp, expire: Duration) -> bool {
+    let first = until.saturating_sub(expire).unwrap_or(Timestamp::MIN);
+    history.is_whole
+        || history
+            .patches
+            .last()
+            .is_some_and(|oldest| oldest.at < first)
 }
 
 /// An approval that a write uses.

@@ -10,7 +10,7 @@ mod steps;
 mod way_back;
 
 pub use carried::fresh_change;
-pub use placement::stored_key as stored_region;
+pub use placement::{stored_key as stored_region, words as placement_words};
 pub use steps::{Around, steps};
 
 use crate::kinds::variable::{self, Absent, Reference, Variable, VariableName};

@@ -78,6 +78,9 @@ pub struct Loss {
     pub facts: String,
 }
 
+/// The verb of a step that does nothing but tell.
+pub const NOTE: &str = "note";
+
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ask {

@@ -1,22 +1,19 @@
 //! Which steps need consent and have none: what may lose something is held until an Approval in git allows it (design rule 15).
 
 use super::Plan;
-use crate::kinds::Declared;
-use crate::kinds::approval::{self, wanted};
+use crate::kinds::approval::wanted;
 use crate::kinds::shown::few;
 use crate::kinds::step::{Ask, Cause};
+use crate::manifest::Desired;
 use crate::world::railway::Question;
 use crate::world::{Seen, World};
 use jiff::Timestamp;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// Holds every step to make that may lose something and has no consent, and notes the consent that the others use.
-pub fn ask(
-    plan: &mut Plan,
-    approvals: &BTreeMap<String, Declared<approval::Spec>>,
-    world: &World,
-    now: Timestamp,
-) {
+pub fn ask(plan: &mut Plan, desired: &Desired, world: &World, now: Timestamp) {
+    let approvals = &desired.documents().approvals;
+    let expire = desired.environment().spec.approvals.expire.0;
     let Some(railway) = world.railway.facts() else {
         return;
     };
@@ -32,7 +29,7 @@ pub fn ask(
         if approvals.contains_key(&wanted.digest) && railway.history == Seen::Unasked {
             plan.questions.insert(Question::History.into());
         }
-        match wanted.consent(approvals, railway.history.facts(), now) {
+        match wanted.consent(approvals, expire, railway.history.facts(), now) {
             Ok(used) => {
                 plan.used.insert(position, used);
             }

@@ -87,8 +87,8 @@ pub fn plan(desired: &Desired, world: &World, now: Timestamp) -> Plan {
         plan.steps.extend(steps);
         plan.questions.extend(questions);
     }
-    consent::ask(&mut plan, &documents.approvals, world, now);
-    plan.notes = notes(world);
+    consent::ask(&mut plan, desired, world, now);
+    plan.notes.extend(notes(world));
     plan.writes = write::coalesce(&plan);
     plan
 }

@@ -3,20 +3,17 @@
 use crate::kinds::environment::{self, RemovedEntry, RemovedService};
 use crate::kinds::service::{self, Replicas};
 use crate::kinds::shown::few;
-use crate::kinds::step::{Address, Ask, Asked, Cause, Effect, Loss, Step};
+use crate::kinds::step::{Address, Ask, Asked, Cause, Effect, Loss, NOTE, Step};
 use crate::kinds::variable::{Variable, stored_words};
 use crate::kinds::{Declared, Documents};
 use crate::manifest::Desired;
 use crate::source::{Node, Value};
 use crate::world::railway::{
-    self, Change, Field, Owner, Question, Railway, Service, Setting, VariableValue, Written,
+    self, AUTHOR, Change, Field, Owner, Question, Railway, Service, Setting, VariableValue, Written,
 };
 use crate::world::{Action, Seen, World};
 use std::collections::BTreeMap;
 use std::time::Duration;
-
-/// How our own writes begin in Railway's history.
-pub const AUTHOR: &str = "reconciler: ";
 
 /// The steps for everything that was declared before and is not now. Nothing where it is not known what was.
 pub fn steps(desired: &Desired, world: &World) -> Asked {
@@ -73,7 +70,7 @@ impl Removing<'_> {
     }
 
     fn tell(&mut self, holder: &Holder<'_>, field: &str, words: String) {
-        let step = self.step(holder, field, "keep", Ask::Told(words));
+        let step = self.step(holder, field, NOTE, Ask::Told(words));
         self.asked.steps.push(step);
     }
 
@@ -235,6 +232,11 @@ impl Removing<'_> {
             return;
         }
         let names: Vec<String> = left.keys().cloned().collect();
+        let after = stored
+            .iter()
+            .filter(|(region, _)| !left.contains_key(*region))
+            .map(|(region, count)| (region.clone(), *count))
+            .collect();
         if self.policy.variables == RemovedEntry::Keep {
             let words = format!("{} stays: `removed.variables` says keep", few(&names, 5));
             return self.tell(holder, "replicas", words);
@@ -243,9 +245,10 @@ impl Removing<'_> {
             of: owner.clone(),
             set: Setting::Replicas(left),
         }));
-        let step = self.step(holder, "replicas", "leave", Ask::Make(action));
+        let step = self.step(holder, "replicas", "scale", Ask::Make(action));
         self.asked.steps.push(Step {
-            from: Some(few(&names, 5)),
+            from: service::placement_words(stored),
+            to: service::placement_words(&after),
             why: format!("replicas: {} is no longer declared", few(&names, 5)),
             effect: Effect::Hot,
             ..step

@@ -2,7 +2,7 @@
 
 use super::Plan;
 use crate::kinds::shown::{harmless, one_line};
-use crate::kinds::step::{Ask, Effect, Step};
+use crate::kinds::step::{Ask, Effect, NOTE, Step};
 use anstyle::{AnsiColor, Style};
 use std::fmt::Write as _;
 use unicode_width::UnicodeWidthStr;
@@ -57,11 +57,16 @@ pub fn opening(step: &Step) -> &'static str {
 
 /// What the step is about and what changes: `scale web 2 (us-west2) → 3 (us-west2)`.
 pub fn what(step: &Step) -> String {
-    let mut what = format!("{} {}", step.verb, step.of.name);
-    let is_named_by_verb = matches!(
-        step.field.as_str(),
-        "replicas" | "image" | "commit" | "restartedAfter" | "deployment" | "service"
-    );
+    let mut what = match step.verb {
+        // It opens the line anyway.
+        NOTE => step.of.name.clone(),
+        verb => format!("{verb} {}", step.of.name),
+    };
+    let is_named_by_verb = match step.field.as_str() {
+        "deployment" | "service" => true,
+        "replicas" | "image" | "commit" | "restartedAfter" | "stopped" => step.verb != NOTE,
+        _ => false,
+    };
     if !is_named_by_verb {
         let _ = write!(what, ".{}", step.field);
     }

@@ -1,10 +1,9 @@
 //! The writes that carry a plan out: all configuration of an environment in one patch, everything else on its own.
 
 use super::Plan;
-use super::removal::AUTHOR;
 use crate::kinds::approval::Used;
 use crate::world::Action;
-use crate::world::railway::{self, Change, Owner};
+use crate::world::railway::{self, AUTHOR, Change, Owner};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};

@@ -189,6 +189,9 @@ pub struct History {
     pub is_whole: bool,
 }
 
+/// How the messages of our own patches begin.
+pub const AUTHOR: &str = "reconciler: ";
+
 /// One configuration patch that somebody committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Patch {

@@ -26,6 +26,8 @@ pub struct Written {
     #[serde(default)]
     shared: BTreeMap<String, Option<String>>,
     #[serde(default)]
+    shared_sealed: BTreeSet<String>,
+    #[serde(default)]
     staged: Vec<String>,
     staged_unseen: Option<String>,
     /// Railway's words for a patch that it could not apply and staged again.
@@ -179,7 +181,11 @@ impl Written {
                 .map(|(name, service)| (name.clone(), service.seen(name)))
                 .collect(),
             elsewhere: self.elsewhere.clone(),
-            shared: Seen::Facts(plain(&self.shared).collect()),
+            shared: Seen::Facts(
+                plain(&self.shared)
+                    .chain(sealed(&self.shared_sealed))
+                    .collect(),
+            ),
             staged: self.staged_unseen.as_ref().map_or_else(
                 || {
                     Seen::Facts(Staged {
@@ -227,6 +233,16 @@ fn plain(
         let variable = Variable {
             value: value.as_deref().map(Secret::new),
             sealed: false,
+        };
+        (name.clone(), variable)
+    })
+}
+
+fn sealed(names: &BTreeSet<String>) -> impl Iterator<Item = (String, Variable)> + '_ {
+    names.iter().map(|name| {
+        let variable = Variable {
+            value: None,
+            sealed: true,
         };
         (name.clone(), variable)
     })
@@ -289,15 +305,6 @@ impl WrittenService {
             (None, Some(name)) => Source::Repository { name: name.clone() },
             (None, None) => Source::Nothing,
         };
-        let sealed = self.sealed.iter().map(|name| {
-            (
-                name.clone(),
-                Variable {
-                    value: None,
-                    sealed: true,
-                },
-            )
-        });
         let newest = self.newest.as_ref().map(WrittenDeployment::deployment);
         Seen::Facts(Service {
             id: id(name),
@@ -316,7 +323,7 @@ impl WrittenService {
                 .map_or(Seen::Facts(self.replicas.clone()), |reason| {
                     Seen::Unseen(reason.clone())
                 }),
-            variables: Seen::Facts(plain(&self.variables).chain(sealed).collect()),
+            variables: Seen::Facts(plain(&self.variables).chain(sealed(&self.sealed)).collect()),
             has_volume: self.volume,
             domains: self.domains.clone(),
             updated_at: self.changed,

@@ -165,18 +165,18 @@ pub(super) fn loss(from: &str, to: &str) -> Option<Loss> {
     let (one, other) = (Version::of(from), Version::of(to));
     let words = match (&one, &other) {
         (Some(one), Some(other)) if one.name != other.name => format!(
-            "another program, {}, takes over the files of {}",
+            "what its volume holds: another program, {}, takes over the files of {}",
             other.name, one.name
         ),
         (Some(one), Some(other)) if other.numbers < one.numbers => {
-            "an older version may not read the files that a newer one has written".to_owned()
+            "what its volume holds: an older version may not read what a newer one has written".to_owned()
         }
         (Some(one), Some(other)) if one.numbers.first() != other.numbers.first() => {
-            "another major version may not read the files, or changes them so that there is no way back".to_owned()
+            "what its volume holds: another major version may not read it, or changes it so that there is no way back".to_owned()
         }
         (Some(_), Some(_)) => return None,
         (None, _) | (_, None) => {
-            "it cannot be told from the tags whether the versions can read each other's files"
+            "what its volume holds: it cannot be told from the tags whether the versions can read each other's files"
                 .to_owned()
         }
     };

@@ -5,7 +5,7 @@ use super::carried::{Carried, Load, carried};
 use super::content::{self, Content, Wanted};
 use super::steps::{Asking, not_yet};
 use crate::kinds::shown::one_line;
-use crate::kinds::step::{Ask, Cause, Effect, Step};
+use crate::kinds::step::{Ask, Cause, Effect, NOTE, Step};
 use crate::kinds::variable::LATEST;
 use crate::world::railway::{self, Deployment, Question, READY_SECONDS, Status};
 use crate::world::{Action, Seen};
@@ -126,7 +126,7 @@ impl Asking<'_> {
                 self.asked.steps.push(step);
             }
             None => self.tell(
-                "tell",
+                NOTE,
                 Ask::Told(format!(
                     "nothing runs: the newest deployment {what}, and this document does not say what should run"
                 )),

@@ -35,7 +35,7 @@ pub(super) fn difference(
         }
         Seen::Unasked => return None,
     };
-    let wanted = match placement(replicas, stored, regions) {
+    let wanted = match placement(replicas, stored, regions, has_one(seen)) {
         Ok(wanted) => wanted,
         Err(by) => {
             let way_out = "write the region, as in `replicas: { us-west2: 2 }`".to_owned();
@@ -56,12 +56,12 @@ pub(super) fn difference(
     }
     let after = after(&change, stored);
     let (from, to) = from_to(stored, &after);
-    let what = if seen.has_volume {
-        "a volume"
-    } else {
-        "a schedule"
-    };
-    if after.values().sum::<u32>() > 1 && (seen.has_volume || seen.has_schedule()) {
+    if after.values().sum::<u32>() > 1 && has_one(seen) {
+        let what = if seen.has_volume {
+            "a volume"
+        } else {
+            "a schedule"
+        };
         let by = format!("a service with {what} has exactly one replica at Railway");
         return difference(
             from,
@@ -74,6 +74,11 @@ pub(super) fn difference(
         );
     }
     difference(from, to, Then::Set(Setting::Replicas(change)))
+}
+
+/// Whether Railway allows it one replica only.
+fn has_one(seen: &Service) -> bool {
+    seen.has_volume || seen.has_schedule()
 }
 
 /// What of a placement has to be written.
@@ -130,12 +135,22 @@ fn placement(
     replicas: &Replicas,
     stored: &BTreeMap<String, u32>,
     regions: &BTreeMap<String, String>,
+    has_one: bool,
 ) -> Result<BTreeMap<String, Option<u32>>, String> {
     match replicas {
-        Replicas::Regions(wanted) => Ok(wanted
-            .iter()
-            .map(|(region, count)| (stored_key(region, stored, regions), Some(count.0)))
-            .collect()),
+        Replicas::Regions(wanted) => {
+            let mut placement: BTreeMap<String, Option<u32>> = wanted
+                .iter()
+                .map(|(region, count)| (stored_key(region, stored, regions), Some(count.0)))
+                .collect();
+            // Where there is exactly one, a region that is declared is the only one: it moves.
+            if has_one && placement.len() == 1 {
+                for region in stored.keys() {
+                    placement.entry(region.clone()).or_insert(None);
+                }
+            }
+            Ok(placement)
+        }
         // Railway runs one replica where nothing is stored.
         Replicas::Number(1) if stored.is_empty() => Ok(BTreeMap::new()),
         Replicas::Number(count) => {
@@ -182,7 +197,7 @@ fn replicas_words(replicas: &Replicas) -> String {
 }
 
 /// `3 (us-west2)`, or `3 (europe-west4 1, us-west2 2)`.
-pub(super) fn words(placement: &BTreeMap<String, u32>) -> Option<String> {
+pub fn words(placement: &BTreeMap<String, u32>) -> Option<String> {
     let total: u32 = placement.values().sum();
     match placement.len() {
         0 => None,

@@ -8,14 +8,14 @@ use super::{Spec, placement};
 use crate::kinds::demand::{Demand, Needed};
 use crate::kinds::difference::{Difference, Then};
 use crate::kinds::release;
-use crate::kinds::step::{Address, Ask, Asked, Cause, Effect, Step};
+use crate::kinds::step::{Address, Ask, Asked, Cause, Effect, NOTE, Step};
 use crate::kinds::variable::{self, Absent, Variable};
 use crate::kinds::{Declared, shown};
 use crate::problem::nearest;
 use crate::source::Origin;
 use crate::world::railway::{
-    self, Change, Named, Owner, Question, Railway, Service, Setting, SettingName, SettingValue,
-    Settings, Source,
+    self, AUTHOR, Change, Field, Named, Owner, Question, Railway, Service, Setting, SettingName,
+    SettingValue, Settings, Source,
 };
 use crate::world::{Action, SETTLING, Seen, World};
 use jiff::Timestamp;
@@ -364,7 +364,7 @@ impl Asking<'_> {
                     .filter(|wish| wish.value.name() == name)
                     .map(|wish| Difference {
                         field: name.word().to_owned(),
-                        verb: "tell",
+                        verb: NOTE,
                         from: None,
                         to: None,
                         why: wish.why.clone(),
@@ -420,16 +420,20 @@ impl Asking<'_> {
                 Seen::Unseen(_) if closes => variable::difference(&variable, None, &place),
                 Seen::Unseen(_) | Seen::Unasked => None,
             };
-            all.extend(difference.map(|difference| Difference {
-                closes,
-                why: demand.map_or(difference.why, |demand| demand.why.clone()),
-                then: if closes {
-                    in_any_case(difference.then, name, &variable)
-                } else {
-                    difference.then
-                },
-                ..difference
-            }));
+            all.extend(
+                difference
+                    .map(|difference| Difference {
+                        closes,
+                        why: demand.map_or(difference.why, |demand| demand.why.clone()),
+                        then: if closes {
+                            in_any_case(difference.then, name, &variable)
+                        } else {
+                            difference.then
+                        },
+                        ..difference
+                    })
+                    .filter(|_| !closes || !self.was_closed(name)),
+            );
         }
         if let Seen::Unseen(reason) = &self.seen.variables
             && !self.spec().variables.is_empty()
@@ -446,6 +450,25 @@ impl Asking<'_> {
             });
         }
         all
+    }
+
+    /// Whether a closing value that cannot be compared is ours: the variable is there, and the newest patch of it that was committed is one of ours.
+    fn was_closed(&self, name: &str) -> bool {
+        let variables = self.seen.variables.facts();
+        let is_hidden = variables
+            .and_then(|variables| variables.get(name))
+            .is_some_and(|stored| stored.value.is_none());
+        let field = Field::Variable(name.to_owned());
+        let newest = self.railway.history.facts().and_then(|history| {
+            history.patches.iter().find(|patch| {
+                patch.state == railway::PatchState::Committed
+                    && patch
+                        .touched
+                        .get(&self.seen.id)
+                        .is_some_and(|fields| fields.contains(&field))
+            })
+        });
+        is_hidden && newest.is_some_and(|patch| patch.message.starts_with(AUTHOR))
     }
 
     /// Whether a variable has a value, as far as it can be seen.
@@ -615,7 +638,7 @@ impl Asking<'_> {
         ));
         let origin = self.declared.document.origin.clone();
         let why = format!("Service/{}", self.declared.name);
-        let step = self.step("stopped", "tell", why, &origin, Effect::Nothing, ask);
+        let step = self.step("stopped", NOTE, why, &origin, Effect::Nothing, ask);
         self.asked.steps.push(step);
     }
 }
