@@ -20,6 +20,8 @@ pub mod config;
 
 pub mod files;
 
+pub mod git;
+
 pub mod interrupt;
 
 pub mod providers;

@@ -56,6 +56,19 @@ impl Pass<'_> {
         Ok(Looked { world, plan })
     }
 
+    /// Looks once more where something could not be seen: an answer may lack a part once.
+    ///
+    /// # Errors
+    /// As [`Pass::look`].
+    pub async fn look_patiently(&self, memory: &Memory) -> Result<Looked, Failure> {
+        let first = self.look(memory).await;
+        if !matches!(&first, Ok(looked) if looked.plan.standing() == Standing::Unseen) {
+            return first;
+        }
+        self.clock.sleep(self.clock.jittered(SOON)).await;
+        self.look(memory).await
+    }
+
     /// Carries out what a look asked for.
     pub async fn act(
         &self,

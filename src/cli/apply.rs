@@ -25,6 +25,9 @@ pub(super) struct Arguments {
     /// The directory of the environment, or a plan that `diff --out` saved.
     #[arg(default_value = ".", env = "RECONCILER_DIRECTORY")]
     what: PathBuf,
+    /// The directory of the environment at the commit before: what was declared there and is not now is removed.
+    #[arg(long, value_name = "DIRECTORY", env = "RECONCILER_BASE")]
+    base: Option<PathBuf>,
     /// Do not ask.
     #[arg(short, long, env = "RECONCILER_YES", value_parser = clap::builder::FalseyValueParser::new())]
     yes: bool,
@@ -42,6 +45,14 @@ pub(super) async fn apply(arguments: &Arguments, config: &Config, screen: &Scree
 async fn applied(arguments: &Arguments, config: &Config, screen: &Screen) -> Result<Exit, Exit> {
     let clock = Clock::wall();
     let (desired, saved) = wanted(&arguments.what, &clock, screen)?;
+    let desired = match &arguments.base {
+        Some(_) if saved.is_some() => {
+            screen.complain("a saved plan has its own base: `--base` goes to `diff --out`");
+            return Err(Exit::Trouble);
+        }
+        Some(base) => desired.after(&session::manifests(base, &clock, screen)?.1),
+        None => desired,
+    };
     let secrets = session::secrets(&desired, config);
     let outside = session::outside(config, &clock, &secrets, screen)?;
     let pass = Pass {
@@ -104,6 +115,10 @@ fn wanted(what: &Path, clock: &Clock, screen: &Screen) -> Result<(Desired, Optio
         return Err(Exit::Trouble);
     }
     let desired = session::checked(&saved.files(), clock, screen)?;
+    let desired = match saved.files_before() {
+        Some(before) => desired.after(&session::checked(&before, clock, screen)?),
+        None => desired,
+    };
     Ok((desired, Some(saved)))
 }
 

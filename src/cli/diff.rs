@@ -28,11 +28,11 @@ pub(super) struct Arguments {
     /// Exit as Terraform does: 0 no change, 2 changes, 1 trouble.
     #[arg(long)]
     detailed_exitcode: bool,
-    /// For a stranger's pull request: resolve no secret, and take the Railway environment from `--base`.
-    #[arg(long, requires = "base")]
+    /// For a stranger's pull request: resolve no secret, and take every place and address from `--base`.
+    #[arg(long, requires = "base", env = "RECONCILER_UNTRUSTED", value_parser = clap::builder::FalseyValueParser::new())]
     untrusted: bool,
-    /// The directory of the environment at the commit that the pull request is based on.
-    #[arg(long, value_name = "DIRECTORY", requires = "untrusted")]
+    /// The directory of the environment at the commit before: what was declared there and is not now is removed.
+    #[arg(long, value_name = "DIRECTORY", env = "RECONCILER_BASE")]
     base: Option<PathBuf>,
 }
 
@@ -61,13 +61,16 @@ pub(super) async fn diff(arguments: &Arguments, config: &Config, screen: &Screen
 async fn planned(arguments: &Arguments, config: &Config, screen: &Screen) -> Result<Plan, Exit> {
     let clock = Clock::wall();
     let (files, desired) = session::manifests(&arguments.directory, &clock, screen)?;
-    let trusted = match (&arguments.base, arguments.untrusted) {
-        (Some(base), true) => Some(session::manifests(base, &clock, screen)?.1),
-        (Some(_) | None, _) => None,
-    };
-    let desired = match &trusted {
-        Some(base) => desired.in_place_of(base),
-        None => desired,
+    let base = arguments.base.as_ref();
+    let base = base
+        .map(|base| session::manifests(base, &clock, screen))
+        .transpose()?;
+    let (before, desired) = match base {
+        Some((files, base)) if arguments.untrusted => {
+            (Some(files), desired.in_place_of(&base).after(&base))
+        }
+        Some((files, base)) => (Some(files), desired.after(&base)),
+        None => (None, desired),
     };
     let secrets = if arguments.untrusted {
         Secrets::new()
@@ -83,7 +86,7 @@ async fn planned(arguments: &Arguments, config: &Config, screen: &Screen) -> Res
     };
     screen.moving("looking …");
     let looked = pass
-        .look(&Memory::default())
+        .look_patiently(&Memory::default())
         .await
         .map_err(|failure| session::trouble(&failure, screen))?;
     let mut plan = looked.plan;
@@ -91,7 +94,11 @@ async fn planned(arguments: &Arguments, config: &Config, screen: &Screen) -> Res
         plan.notes.push(note);
     }
     if let Some(out) = &arguments.out {
-        save(out, &saved::saved(&plan, &files, clock.now()), screen)?;
+        save(
+            out,
+            &saved::saved(&plan, &files, before.as_ref(), clock.now()),
+            screen,
+        )?;
     }
     tracing::info!(
         requests = outside.railway.requests(),

@@ -1,6 +1,7 @@
 //! The commands: what each takes, and which exit code means what.
 
 mod apply;
+mod approve;
 mod diff;
 mod doctor;
 mod schema;
@@ -56,6 +57,8 @@ enum Command {
     Diff(diff::Arguments),
     /// Make it so, and look again until nothing is asked for.
     Apply(apply::Arguments),
+    /// Consent to a held step that may lose something: writes the document, commits and pushes it.
+    Approve(approve::Arguments),
     /// Print a document as it is in force, with the place of every line.
     Show(show::Arguments),
     /// Print the JSON Schema of a kind, or of `diff -o json` as `plan`; or write all of them.
@@ -150,6 +153,7 @@ async fn command(command: Command, config: &Config, screen: &Screen) -> Exit {
         Command::Validate(arguments) => validate::validate(&arguments, screen),
         Command::Diff(arguments) => diff::diff(&arguments, config, screen).await,
         Command::Apply(arguments) => apply::apply(&arguments, config, screen).await,
+        Command::Approve(arguments) => approve::approve(&arguments, config, screen).await,
         Command::Show(arguments) => show::show(&arguments, screen),
         Command::Schema(arguments) => schema::schema(&arguments, screen),
         Command::Explain { path } => match explain(&path) {

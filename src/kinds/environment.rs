@@ -276,7 +276,7 @@ impl Base {
 }
 
 /// A Railway environment, by names or by ids. With ids, a look is one request.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(deny_unknown_fields)]
 pub struct Railway {

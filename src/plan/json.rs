@@ -30,6 +30,23 @@ pub struct PlanDocument {
     pub steps: Vec<StepDocument>,
     /// What people should know beside the steps.
     pub notes: Vec<String>,
+    /// The documents that would consent to what is held for it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub approvals: Vec<ApprovalDocument>,
+}
+
+/// A document that would consent to a held step.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApprovalDocument {
+    /// The name of the Approval.
+    pub name: String,
+    /// The step in words.
+    pub allow: String,
+    /// What may be lost.
+    pub loses: String,
+    /// The text of the file.
+    pub document: String,
 }
 
 /// The Railway project and environment.
@@ -65,11 +82,17 @@ pub struct StepDocument {
     pub origin: Option<OriginDocument>,
     /// `make`, `wait`, `hold`, `unseen` or `note`.
     pub ask: &'static str,
-    /// `hot`, `redeploy`, `rebuild`, `downtime`, `instant` or `nothing`.
+    /// `hot`, `redeploy`, `rebuild`, `downtime`, `dataLoss`, `migration`, `stop`, `gone`, `instant` or `nothing`.
     pub effect: Effect,
     /// How it is undone.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub undo: &'static str,
+    /// What may be lost for good.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loses: Option<String>,
+    /// The services that get a new deployment by it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub deploys: Vec<String>,
     /// What is waited for, what holds it, why it cannot be seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -82,7 +105,7 @@ pub struct StepDocument {
     /// What somebody can do about a hold.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub way_out: Option<String>,
-    /// `unhealthy`, `refused`, `missing` or `somebody`, for a hold.
+    /// `unhealthy`, `refused`, `missing`, `somebody` or `consent`, for a hold.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
 }
@@ -124,6 +147,16 @@ pub fn document(plan: &Plan) -> PlanDocument {
         deploys: text::deployed(plan),
         steps: plan.steps.iter().map(step_document).collect(),
         notes: plan.notes.clone(),
+        approvals: plan
+            .approvals
+            .values()
+            .map(|wanted| ApprovalDocument {
+                name: wanted.digest.clone(),
+                allow: wanted.allow.clone(),
+                loses: wanted.loses.clone(),
+                document: wanted.document(plan.consent_until),
+            })
+            .collect(),
     }
 }
 
@@ -143,6 +176,8 @@ fn step_document(step: &Step) -> StepDocument {
         ask: text::opening(step),
         effect: step.effect,
         undo: step.undo,
+        loses: step.loses.as_ref().map(|loss| loss.words.clone()),
+        deploys: step.deploys.clone(),
         reason: None,
         deadline: None,
         then: None,

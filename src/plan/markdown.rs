@@ -55,6 +55,19 @@ pub fn markdown(plan: &Plan) -> String {
         }
         out.push_str("\n</details>\n");
     }
+    for wanted in plan.approvals.values() {
+        let block = format!(
+            "\n<details><summary>approvals/{}.yaml would consent</summary>\n\n<pre>{}</pre>\n\n</details>\n",
+            wanted.digest,
+            wanted
+                .document(plan.consent_until)
+                .lines()
+                .map(escaped)
+                .collect::<Vec<_>>()
+                .join("&#10;")
+        );
+        push_bounded(&mut out, &block, &mut left_out);
+    }
     for note in &plan.notes {
         push_bounded(&mut out, &format!("\n{}\n", escaped(note)), &mut left_out);
     }

@@ -35,6 +35,8 @@ pub struct Plan {
     pub questions: BTreeSet<Question>,
     /// The documents that would consent to the steps that are held for it, by the step's position.
     pub approvals: BTreeMap<usize, approval::Wanted>,
+    /// Until when such a document may hold at most, made now.
+    pub consent_until: Timestamp,
     /// The approvals that steps to make use, by the step's position.
     pub used: BTreeMap<usize, Used>,
     /// The steps to make, as few writes as can be.
@@ -55,6 +57,9 @@ pub fn plan(desired: &Desired, world: &World, now: Timestamp) -> Plan {
         notes: Vec::new(),
         questions: BTreeSet::new(),
         approvals: BTreeMap::new(),
+        consent_until: now
+            .saturating_add(desired.environment().spec.approvals.expire.0)
+            .unwrap_or(Timestamp::MAX),
         used: BTreeMap::new(),
         writes: Vec::new(),
     };
@@ -88,6 +93,10 @@ pub fn plan(desired: &Desired, world: &World, now: Timestamp) -> Plan {
         plan.questions.extend(questions);
     }
     consent::ask(&mut plan, desired, world, now);
+    if removal::is_of_another(desired) {
+        let words = "the base describes another Railway environment: nothing is removed by it";
+        plan.notes.push(words.to_owned());
+    }
     plan.notes.extend(notes(world));
     plan.writes = write::coalesce(&plan);
     plan

@@ -17,7 +17,8 @@ use std::time::Duration;
 
 /// The steps for everything that was declared before and is not now. Nothing where it is not known what was.
 pub fn steps(desired: &Desired, world: &World) -> Asked {
-    let (Some(before), Some(railway)) = (desired.before(), world.railway.facts()) else {
+    let before = desired.before().filter(|_| !is_of_another(desired));
+    let (Some(before), Some(railway)) = (before, world.railway.facts()) else {
         return Asked::default();
     };
     let now = desired.documents();
@@ -36,6 +37,15 @@ pub fn steps(desired: &Desired, world: &World) -> Asked {
     }
     removing.maintenances(before, now);
     removing.asked
+}
+
+/// Whether what was declared before is about another Railway environment: then it says nothing of this one.
+pub fn is_of_another(desired: &Desired) -> bool {
+    let was = desired
+        .before()
+        .and_then(|before| before.environments.values().next());
+    let is = &desired.environment().spec.railway;
+    was.is_some_and(|was| was.spec.railway != *is)
 }
 
 struct Removing<'a> {

@@ -21,6 +21,9 @@ pub struct Saved {
     pub directory: String,
     /// The manifests by path.
     pub manifests: BTreeMap<String, String>,
+    /// What was declared before, where that was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Before>,
     /// The Railway project and environment ids that it was made for.
     pub railway: Option<(String, String)>,
     /// What may be done, by intent.
@@ -29,18 +32,28 @@ pub struct Saved {
     pub deploys: BTreeSet<String>,
 }
 
+/// The manifests of before: what is declared there and not now is removed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Before {
+    /// The directory of the environment, as in the manifests' paths.
+    pub directory: String,
+    /// The manifests by path.
+    pub manifests: BTreeMap<String, String>,
+}
+
 /// A saved plan that allows what `plan` makes and what follows from it.
-pub fn saved(plan: &Plan, files: &Files, made: Timestamp) -> Saved {
+pub fn saved(plan: &Plan, files: &Files, before: Option<&Files>, made: Timestamp) -> Saved {
     Saved {
         api_version: crate::kinds::API_VERSION.to_owned(),
         kind: "SavedPlan".to_owned(),
         made,
         directory: files.directory.clone(),
-        manifests: files
-            .texts
-            .iter()
-            .map(|(path, text)| (path.to_string(), text.to_string()))
-            .collect(),
+        manifests: texts(files),
+        before: before.map(|before| Before {
+            directory: before.directory.clone(),
+            manifests: texts(before),
+        }),
         railway: plan
             .target
             .as_ref()
@@ -52,6 +65,23 @@ pub fn saved(plan: &Plan, files: &Files, made: Timestamp) -> Saved {
             .map(exact)
             .collect(),
         deploys: super::text::deployed(plan).into_iter().collect(),
+    }
+}
+
+fn texts(files: &Files) -> BTreeMap<String, String> {
+    let texts = files.texts.iter();
+    texts
+        .map(|(path, text)| (path.to_string(), text.to_string()))
+        .collect()
+}
+
+fn files(directory: &str, manifests: &BTreeMap<String, String>) -> Files {
+    Files {
+        directory: directory.to_owned(),
+        texts: manifests
+            .iter()
+            .map(|(path, text)| (path.as_str().into(), text.as_str().into()))
+            .collect(),
     }
 }
 
@@ -71,14 +101,13 @@ fn exact(step: &Step) -> String {
 impl Saved {
     /// The manifests.
     pub fn files(&self) -> Files {
-        Files {
-            directory: self.directory.clone(),
-            texts: self
-                .manifests
-                .iter()
-                .map(|(path, text)| (path.as_str().into(), text.as_str().into()))
-                .collect(),
-        }
+        files(&self.directory, &self.manifests)
+    }
+
+    /// The manifests of before, where they were given.
+    pub fn files_before(&self) -> Option<Files> {
+        let before = self.before.as_ref()?;
+        Some(files(&before.directory, &before.manifests))
     }
 
     /// The first step of a plan made now that this one does not allow.

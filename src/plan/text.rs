@@ -27,6 +27,12 @@ pub fn text(plan: &Plan, look: Look) -> String {
         let note = format!("note: {}", harmless(note));
         wrapped(&mut out, &note, "", "      ", look.width);
     }
+    for wanted in plan.approvals.values() {
+        let _ = writeln!(out, "approvals/{}.yaml would consent:", wanted.digest);
+        for line in wanted.document(plan.consent_until).lines() {
+            let _ = writeln!(out, "  {}", harmless(line));
+        }
+    }
     wrapped(&mut out, &summary(plan), "", "      ", look.width);
     out
 }

@@ -90,10 +90,6 @@ fn shown(plan: &Plan) -> String {
     for question in &plan.questions {
         let _ = writeln!(out, "asks: {question:?}");
     }
-    for wanted in plan.approvals.values() {
-        let until = "2026-11-23T08:00:00Z".parse().unwrap();
-        let _ = writeln!(out, "would consent:\n{}", wanted.document(until));
-    }
     for write in &plan.writes {
         let _ = writeln!(
             out,
