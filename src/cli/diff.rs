@@ -1,6 +1,7 @@
 //! `reconciler diff`.
 
 use super::Exit;
+use super::output::chosen;
 use super::screen::{Screen, json_text};
 use super::session;
 use crate::clock::Clock;
@@ -20,8 +21,8 @@ pub(super) struct Arguments {
     #[arg(default_value = ".", env = "RECONCILER_DIRECTORY")]
     directory: PathBuf,
     /// How to print the plan.
-    #[arg(short, long, value_enum, default_value_t = Output::Text, env = "RECONCILER_OUTPUT")]
-    output: Output,
+    #[arg(short, long, value_enum)]
+    output: Option<Output>,
     /// Save the plan: `apply FILE` then does this and nothing else.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -36,9 +37,10 @@ pub(super) struct Arguments {
     base: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 enum Output {
     /// Changes only, for people.
+    #[default]
     Text,
     /// For machines.
     Json,
@@ -60,6 +62,7 @@ pub(super) async fn diff(arguments: &Arguments, config: &Config, screen: &Screen
 
 async fn planned(arguments: &Arguments, config: &Config, screen: &Screen) -> Result<Plan, Exit> {
     let clock = Clock::wall();
+    let output = chosen(arguments.output, config, screen)?;
     let (files, desired) = session::manifests(&arguments.directory, &clock, screen)?;
     let base = arguments.base.as_ref();
     let base = base
@@ -106,7 +109,7 @@ async fn planned(arguments: &Arguments, config: &Config, screen: &Screen) -> Res
         steps = plan.steps.len(),
         "looked"
     );
-    screen.result(&match arguments.output {
+    screen.result(&match output {
         Output::Text => text::text(&plan, screen.look()) + &what_next(&plan, arguments),
         Output::Json => json_text(&json::document(&plan)),
         Output::Markdown => markdown::markdown(&plan),

@@ -4,6 +4,8 @@ mod apply;
 mod approve;
 mod diff;
 mod doctor;
+mod import;
+mod output;
 mod schema;
 mod screen;
 mod session;
@@ -57,6 +59,8 @@ enum Command {
     Diff(diff::Arguments),
     /// Make it so, and look again until nothing is asked for.
     Apply(apply::Arguments),
+    /// Write manifests of what is there: only what is not a default, and no secret.
+    Import(import::Arguments),
     /// Consent to a held step that may lose something: writes the document, commits and pushes it.
     Approve(approve::Arguments),
     /// Print a document as it is in force, with the place of every line.
@@ -150,13 +154,14 @@ pub fn run() -> ExitCode {
 
 async fn command(command: Command, config: &Config, screen: &Screen) -> Exit {
     match command {
-        Command::Validate(arguments) => validate::validate(&arguments, screen),
+        Command::Validate(arguments) => validate::validate(&arguments, config, screen),
         Command::Diff(arguments) => diff::diff(&arguments, config, screen).await,
         Command::Apply(arguments) => apply::apply(&arguments, config, screen).await,
+        Command::Import(arguments) => import::import(&arguments, config, screen).await,
         Command::Approve(arguments) => approve::approve(&arguments, config, screen).await,
-        Command::Show(arguments) => show::show(&arguments, screen),
+        Command::Show(arguments) => show::show(&arguments, config, screen),
         Command::Schema(arguments) => schema::schema(&arguments, screen),
-        Command::Explain { path } => match explain(&path) {
+        Command::Explain { path } => match explain(&path, screen.width()) {
             Ok(text) => screen.result(&text),
             Err(words) => {
                 screen.complain(&words);

@@ -4,6 +4,7 @@ use super::{Color, Exit};
 use crate::config::Config;
 use crate::kinds::shown::{acts_on_the_screen, harmless};
 use crate::manifest::Style;
+use crate::manifest::yaml::escaped_json;
 use crate::plan::text::Look;
 use std::borrow::Cow;
 use std::io::{IsTerminal, Write, stderr, stdin, stdout};
@@ -48,6 +49,11 @@ impl Screen {
             asks: stdin().is_terminal() && stderr().is_terminal() && !in_ci,
             last: Mutex::default(),
         }
+    }
+
+    /// Columns.
+    pub(super) fn width(&self) -> usize {
+        self.width
     }
 
     /// How a plan is printed.
@@ -190,20 +196,5 @@ fn color_at(text: &str) -> Option<usize> {
 /// A value as JSON that can be shown on a screen: what acts on it is escaped, as JSON has it.
 pub(super) fn json_text(value: &impl serde::Serialize) -> String {
     let text = serde_json::to_string_pretty(value).unwrap_or_default();
-    harmless_json(&text) + "\n"
-}
-
-/// JSON has such characters in its strings only, so they can be written in its own way.
-pub(super) fn harmless_json(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for sign in text.chars() {
-        if sign == '\n' || !acts_on_the_screen(sign) {
-            out.push(sign);
-            continue;
-        }
-        for unit in sign.encode_utf16(&mut [0; 2]) {
-            let _ = std::fmt::Write::write_fmt(&mut out, format_args!("\\u{unit:04x}"));
-        }
-    }
-    out
+    escaped_json(&text) + "\n"
 }

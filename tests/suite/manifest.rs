@@ -1242,7 +1242,7 @@ fn editors_see_what_load_sees() {
 
 #[test]
 fn explain_knows_every_field_of_every_kind() {
-    let text = manifest::explain("service.ready").expect("it is a field");
+    let text = manifest::explain("service.ready", 100).expect("it is a field");
     assert_eq!(
         text,
         "\
@@ -1264,12 +1264,12 @@ EXAMPLE
 "
     );
     for kind in ["environment", "release", "service"] {
-        let text = manifest::explain(kind).expect("it is a kind");
+        let text = manifest::explain(kind, 100).expect("it is a kind");
         let fields = text.lines().filter(|line| {
             line.starts_with("  ") && line.ends_with(')') && !line.starts_with("   ")
         });
         for field in fields.filter_map(|line| line.trim().split(' ').next()) {
-            let below = manifest::explain(&format!("{kind}.{field}")).expect("it is a field");
+            let below = manifest::explain(&format!("{kind}.{field}"), 100).expect("it is a field");
             assert!(
                 below.contains(&format!("EXAMPLE\n    {field}:")),
                 "the example of {kind} does not show {field}"
@@ -1277,25 +1277,25 @@ EXAMPLE
         }
     }
     assert!(
-        manifest::explain("")
+        manifest::explain("", 100)
             .expect("an overview")
             .contains("release")
     );
-    assert!(manifest::explain("service.variables.ANY.from.secret").is_ok());
+    assert!(manifest::explain("service.variables.ANY.from.secret", 100).is_ok());
     assert_eq!(
-        manifest::explain("servce").expect_err("no kind"),
+        manifest::explain("servce", 100).expect_err("no kind"),
         "there is no kind `servce`, did you mean `service`?"
     );
     assert_eq!(
-        manifest::explain("service.redy").expect_err("no field"),
+        manifest::explain("service.redy", 100).expect_err("no field"),
         "`service` has no field `redy`, did you mean `ready`?"
     );
     assert_eq!(
-        manifest::explain("service.ready.path.x").expect_err("no field"),
+        manifest::explain("service.ready.path.x", 100).expect_err("no field"),
         "`service.ready.path` has no field `x`: nothing is below it"
     );
     assert_eq!(
-        manifest::explain("service.ready.zzzzzz").expect_err("no field"),
+        manifest::explain("service.ready.zzzzzz", 100).expect_err("no field"),
         "`service.ready` has no field `zzzzzz`; there are `path`, `within`, `absent`"
     );
 }
@@ -1305,7 +1305,7 @@ fn the_examples_of_explain_are_good_manifests() {
     let texts: BTreeMap<Arc<str>, Arc<str>> = ["environment", "release", "service"]
         .into_iter()
         .map(|kind| {
-            let text = manifest::explain(kind).expect("it is a kind");
+            let text = manifest::explain(kind, 100).expect("it is a kind");
             let example = text
                 .split_once("EXAMPLE\n")
                 .map(|(_, example)| example)

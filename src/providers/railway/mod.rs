@@ -73,27 +73,40 @@ impl Client {
         self.exchange.bytes()
     }
 
+    /// The environment that a project token is for, by names; none for any other token.
+    ///
+    /// # Errors
+    /// As a [`Failure`].
+    pub async fn own(&self) -> Result<Option<Scope>, Failure> {
+        if !self.is_project_token {
+            return Ok(None);
+        }
+        let answer = self
+            .exchange
+            .read(documents::WHICH, json!({}))
+            .await?
+            .whole()?;
+        let name = |of: &str| {
+            answer["projectToken"][of]["name"]
+                .as_str()
+                .unwrap_or("?")
+                .to_owned()
+        };
+        Ok(Some(Scope {
+            project: name("project"),
+            environment: name("environment"),
+        }))
+    }
+
     /// Who the token is, in words for people.
     ///
     /// # Errors
     /// As a [`Failure`].
     pub async fn who(&self) -> Result<String, Failure> {
-        if self.is_project_token {
-            let answer = self
-                .exchange
-                .read(documents::WHICH, json!({}))
-                .await?
-                .whole()?;
-            let name = |of: &str| {
-                answer["projectToken"][of]["name"]
-                    .as_str()
-                    .unwrap_or("?")
-                    .to_owned()
-            };
+        if let Some(own) = self.own().await? {
             return Ok(format!(
                 "project token for {} / {}",
-                name("project"),
-                name("environment")
+                own.project, own.environment
             ));
         }
         let answer = self
