@@ -18,6 +18,8 @@ pub mod plan;
 
 pub mod import;
 
+pub mod status;
+
 pub mod clock;
 
 pub mod config;

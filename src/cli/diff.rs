@@ -3,14 +3,13 @@
 use super::Exit;
 use super::output::chosen;
 use super::screen::{Screen, json_text};
-use super::session;
+use super::session::{self, Seat};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::manifest::Desired;
 use crate::plan::gate::Memory;
 use crate::plan::{Plan, Standing, json, markdown, saved, text};
 use crate::providers::Secrets;
-use crate::reconcile::Pass;
 use crate::world::Seen;
 use clap::ValueEnum;
 use std::path::{Path, PathBuf};
@@ -75,37 +74,31 @@ async fn planned(arguments: &Arguments, config: &Config, screen: &Screen) -> Res
         Some((files, base)) => (Some(files), desired.after(&base)),
         None => (None, desired),
     };
-    let secrets = if arguments.untrusted {
-        Secrets::new()
+    let seat = if arguments.untrusted {
+        Seat::without_secrets(desired, clock, config, screen)?
     } else {
-        session::secrets(&desired, config)
-    };
-    let outside = session::outside(config, &clock, &secrets, screen)?;
-    let pass = Pass {
-        desired: &desired,
-        provider: &outside,
-        secrets: &secrets,
-        clock: &clock,
+        Seat::of(desired, clock, config, screen)?
     };
     screen.moving("looking …");
-    let looked = pass
+    let looked = seat
+        .pass()
         .look_patiently(&Memory::default())
         .await
         .map_err(|failure| session::trouble(&failure, screen))?;
     let mut plan = looked.plan;
-    if let Some(note) = not_compared(&desired, &secrets) {
+    if let Some(note) = not_compared(&seat.desired, &seat.secrets) {
         plan.notes.push(note);
     }
     if let Some(out) = &arguments.out {
         save(
             out,
-            &saved::saved(&plan, &files, before.as_ref(), clock.now()),
+            &saved::saved(&plan, &files, before.as_ref(), seat.clock.now()),
             screen,
         )?;
     }
     tracing::info!(
-        requests = outside.railway.requests(),
-        bytes = outside.railway.bytes(),
+        requests = seat.outside.railway.requests(),
+        bytes = seat.outside.railway.bytes(),
         steps = plan.steps.len(),
         "looked"
     );

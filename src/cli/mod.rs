@@ -10,6 +10,7 @@ mod schema;
 mod screen;
 mod session;
 mod show;
+mod status;
 mod validate;
 
 use crate::config::Config;
@@ -63,9 +64,11 @@ enum Command {
     Import(import::Arguments),
     /// Consent to a held step that may lose something: writes the document, commits and pushes it.
     Approve(approve::Arguments),
+    /// Show how the environment stands: what is wrong, what is waited for, what is closed, each service, who changed what.
+    Status(status::Arguments),
     /// Print a document as it is in force, with the place of every line.
     Show(show::Arguments),
-    /// Print the JSON Schema of a kind, or of `diff -o json` as `plan`; or write all of them.
+    /// Print the JSON Schema of a kind, or of `diff -o json` as `plan` and `status -o json` as `status`; or write all of them.
     Schema(schema::Arguments),
     /// Explain a kind or a field: `explain service.ready.within`.
     Explain {
@@ -159,6 +162,7 @@ async fn command(command: Command, config: &Config, screen: &Screen) -> Exit {
         Command::Apply(arguments) => apply::apply(&arguments, config, screen).await,
         Command::Import(arguments) => import::import(&arguments, config, screen).await,
         Command::Approve(arguments) => approve::approve(&arguments, config, screen).await,
+        Command::Status(arguments) => status::status(&arguments, config, screen).await,
         Command::Show(arguments) => show::show(&arguments, config, screen),
         Command::Schema(arguments) => schema::schema(&arguments, screen),
         Command::Explain { path } => match explain(&path, screen.width()) {

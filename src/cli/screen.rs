@@ -21,6 +21,7 @@ pub struct Screen {
     error_color: bool,
     width: usize,
     moves: bool,
+    repaints: bool,
     asks: bool,
     last: Mutex<String>,
 }
@@ -46,6 +47,7 @@ impl Screen {
             error_color: colored(stderr().is_terminal()),
             width: told.or(seen).unwrap_or(WIDTH).max(NARROWEST),
             moves: stderr().is_terminal() && !in_ci && !plain,
+            repaints: stdout().is_terminal() && !in_ci && config.plain("TERM") != Some("dumb"),
             asks: stdin().is_terminal() && stderr().is_terminal() && !in_ci,
             last: Mutex::default(),
         }
@@ -91,6 +93,20 @@ impl Screen {
             Err(failure) if failure.kind() == std::io::ErrorKind::BrokenPipe => Exit::InStep,
             Err(_) => Exit::Trouble,
         }
+    }
+
+    /// Whether a result may take the place of the one before it.
+    pub(super) fn repaints(&self) -> bool {
+        self.repaints
+    }
+
+    /// Prints a result in the place of the one before, where the screen can do that.
+    pub(super) fn repaint(&self, text: &str) -> Exit {
+        self.clear();
+        if self.repaints {
+            let _ = stdout().lock().write_all(b"\x1b[H\x1b[2J");
+        }
+        self.result(text)
     }
 
     /// Prints a line for people on stderr.

@@ -288,3 +288,73 @@ pub fn resolved<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
         .and_then(|pointer| root.pointer(pointer))
         .unwrap_or(schema)
 }
+
+/// A part of the schema of a `spec`, on the way down beside the values that it is for.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape<'a> {
+    root: &'a Value,
+    schema: &'a Value,
+}
+
+impl<'a> Shape<'a> {
+    /// The shape of the whole `spec`.
+    pub fn whole(root: &'a Value) -> Shape<'a> {
+        Shape { root, schema: root }
+    }
+
+    fn at(self, schema: &'a Value) -> Shape<'a> {
+        let schema = resolved(self.root, schema);
+        Shape { schema, ..self }
+    }
+
+    /// The shapes that a value here may have.
+    fn alternatives(self) -> Vec<Shape<'a>> {
+        let branches = ["anyOf", "oneOf"]
+            .iter()
+            .filter_map(|word| self.schema.get(word)?.as_array())
+            .flatten();
+        let alternatives: Vec<Shape<'a>> = branches.map(|branch| self.at(branch)).collect();
+        if alternatives.is_empty() {
+            vec![self]
+        } else {
+            alternatives
+        }
+    }
+
+    fn has(self, field: &str) -> bool {
+        let named = self
+            .schema
+            .get("properties")
+            .and_then(|fields| fields.get(field));
+        named.is_some()
+            || self
+                .schema
+                .get("additionalProperties")
+                .is_some_and(Value::is_object)
+    }
+
+    /// The shape of an entry.
+    pub fn below(self, field: &str) -> Option<Shape<'a>> {
+        self.alternatives().into_iter().find_map(|shape| {
+            let named = shape
+                .schema
+                .get("properties")
+                .and_then(|fields| fields.get(field));
+            let any = shape.schema.get("additionalProperties");
+            named
+                .or_else(|| any.filter(|schema| schema.is_object()))
+                .map(|schema| self.at(schema))
+        })
+    }
+
+    /// Whether a map is of another alternative than the one that it is laid over.
+    pub fn is_another<T>(self, under: &BTreeMap<String, T>, over: &BTreeMap<String, T>) -> bool {
+        let alternatives = self.alternatives();
+        let alone = |shape: &Shape<'_>| over.keys().all(|field| shape.has(field));
+        let together =
+            |shape: &Shape<'_>| alone(shape) && under.keys().all(|field| shape.has(field));
+        alternatives.len() > 1
+            && !alternatives.iter().any(together)
+            && alternatives.iter().any(alone)
+    }
+}

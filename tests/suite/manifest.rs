@@ -1,6 +1,7 @@
 //! Manifests: what is accepted, what is refused and in which words, and that no text can break or betray anything.
 
 use jiff::Timestamp;
+use reconciler::kinds::maintenance::By;
 use reconciler::kinds::service::{Ready, Replicas};
 use reconciler::kinds::variable::Variable;
 use reconciler::manifest::{self, Desired, Style};
@@ -191,6 +192,39 @@ fn an_overlay_is_laid_map_by_map_and_remembers_what_it_covers() {
         web.origin(&["variables", "NEW"]).to_string(),
         "production/extra.yaml:7"
     );
+}
+
+/// Where a field has alternatives, the overlay's takes the whole place of the other: nobody writes `variable: null` at night.
+#[test]
+fn an_overlay_may_choose_another_alternative() {
+    let shared = format!(
+        "{}---\napiVersion: reconciler/v1alpha1\nkind: Maintenance\nmetadata: {{ name: site }}\nspec: {{ enabled: false, services: [web], by: {{ variable: CLOSED, value: 'yes' }} }}\n",
+        BASE.replace("OLD: \"1\"", "OLD: { from: { secret: OLD } }")
+    );
+    let overlay = |spec: &str| {
+        format!(
+            "apiVersion: reconciler/v1alpha1\nkind: Maintenance\nmetadata: {{ name: site, from: base }}\nspec: {spec}\n---\n{}",
+            service("web, from: base", "variables: { OLD: { absent: true } }")
+        )
+    };
+    let load = |spec: &str| {
+        let mut files = with(&overlay(spec));
+        files
+            .texts
+            .insert("base/app.yaml".into(), shared.as_str().into());
+        good(&files)
+    };
+
+    let another = load("{ by: { image: \"closed:1\" } }");
+    let same = load("{ by: { value: closed } }");
+
+    let by = |desired: &Desired| desired.documents().maintenances["site"].spec.by.clone();
+    assert!(matches!(by(&another), By::Image(by) if by.image == "closed:1"));
+    assert!(
+        matches!(by(&same), By::Variable(by) if by.variable == "CLOSED" && by.value == "closed")
+    );
+    let web = &another.documents().services["web"].spec;
+    assert!(matches!(web.variables["OLD"], Variable::Absent(_)));
 }
 
 #[test]

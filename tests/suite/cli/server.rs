@@ -1,4 +1,4 @@
-//! A sandbox behind a real port, whose every request a test can see, stop or answer itself.
+//! A sandbox behind a real port: a test can see, stop or answer itself every request to its API.
 
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
@@ -73,7 +73,12 @@ impl Railway {
         format!("http://{}/graphql/v2", self.address)
     }
 
-    /// From now on every request is shown to `guard`, with its number from 0.
+    /// Where the pages of all domains are.
+    pub fn edge(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// From now on every request to the API is shown to `guard`, with its number from 0.
     pub fn guarded(&self, guard: impl Fn(usize, &str) -> Meets + Send + Sync + 'static) {
         self.arrived.store(0, Ordering::SeqCst);
         self.processed.store(0, Ordering::SeqCst);
@@ -120,6 +125,16 @@ impl Railway {
     async fn converse(&self, mut stream: TcpStream) {
         let mut kept = BytesMut::new();
         while let Some(request) = next_request(&mut stream, &mut kept).await {
+            if request.method() == http::Method::GET {
+                // A visitor of one of the applications.
+                let Ok(page) = self.sandbox.handle(request).await else {
+                    return;
+                };
+                if write(&mut stream, &page).await.is_err() {
+                    return;
+                }
+                continue;
+            }
             let index = self.arrived.fetch_add(1, Ordering::SeqCst);
             let guard = self.guard.lock().unwrap().clone();
             let body = String::from_utf8_lossy(request.body()).into_owned();
