@@ -7,6 +7,9 @@
 //! On the same port it serves the applications: a request whose host is a domain of some service is answered as the
 //! deployment behind it would, see [`Sandbox::page`].
 //!
+//! Given the whole upstream schema (`--schema FILE`, or [`Sandbox::within`]) it takes every document of it and answers what
+//! it does not model with nothing, so that a stranger's tool can talk to it.
+//!
 //! Over TCP: `cargo run -p sandbox -- --seed seeds/runbook.yaml`. In-process, under tokio's (paused) clock:
 //!
 //! ```
@@ -82,9 +85,12 @@ mod access;
 mod fields;
 mod filter;
 mod graphql;
+mod introspection;
+mod language;
 mod limits;
 mod mutation;
 mod node;
+mod nothing;
 mod page;
 mod query;
 mod reply;
@@ -94,7 +100,7 @@ mod tcp;
 pub use by_hand::HandEdit;
 pub use deployment::Status;
 pub use faults::{Fault, Faults};
-pub use graphql::SDL;
+pub use language::{SDL, Upstream};
 pub use report::{DeploymentView, Effect, Entry, EnvironmentView, ServiceView, View, VolumeView};
 pub use seed::*;
 pub use server::{Broken, PATH, Sandbox};

@@ -14,6 +14,8 @@ use crate::access::Caller;
 use crate::deployment::Deployment;
 use crate::events::Event;
 use crate::graphql::{carried, from_wire, to_wire};
+use crate::language::Language;
+use crate::nothing::nothing;
 use crate::page::Page;
 use crate::patch::Patch;
 use crate::refusal::Refusal;
@@ -26,6 +28,7 @@ use crate::{fields, query};
 pub struct Scene {
     pub state: Arc<State>,
     pub caller: Caller,
+    pub language: Arc<Language>,
     pub failing: Option<Failing>,
     /// Fields resolved so far.
     pub resolved: Cell<usize>,
@@ -39,10 +42,11 @@ pub enum Failing {
 }
 
 impl Scene {
-    pub fn new(state: Arc<State>, caller: Caller) -> Scene {
+    pub fn new(state: Arc<State>, caller: Caller, language: Arc<Language>) -> Scene {
         Scene {
             state,
             caller,
+            language,
             failing: None,
             resolved: Cell::new(0),
         }
@@ -162,6 +166,13 @@ impl ObjectValue for Object<'_> {
         &'a self,
         info: &'a ResolveInfo<'a>,
     ) -> Result<ResolvedValue<'a>, FieldError> {
+        if !self
+            .scene
+            .language
+            .models(&self.type_name, info.field_name())
+        {
+            return Ok(nothing(self.scene, &info.field_definition().ty));
+        }
         resolve(self.scene, &self.node, info)
     }
 }

@@ -16,7 +16,8 @@ use crate::birth::first_state;
 use crate::by_hand::HandEdit;
 use crate::edge;
 use crate::faults::{Fault, Faults};
-use crate::graphql::{self, Body, Document, Invalid, each_status};
+use crate::graphql::{self, Body, Invalid, each_status};
+use crate::language::{Document, Language, Upstream};
 use crate::limits::{Allowance, Limits};
 use crate::mutation;
 use crate::node::{Failing, Scene, query_root};
@@ -45,6 +46,7 @@ struct Inner {
 }
 
 struct World {
+    language: Arc<Language>,
     state: Arc<State>,
     limits: Limits,
     /// States as they were left by changes, oldest first; kept only when faults are possible.
@@ -78,6 +80,32 @@ impl std::error::Error for Broken {}
 
 impl Sandbox {
     pub fn new(seed: &Seed, switches: Switches, faults: Faults, random_seed: u64) -> Sandbox {
+        let language = Language::spoken(None, &switches);
+        Sandbox::speaking(language, seed, switches, faults, random_seed)
+    }
+
+    /// A sandbox that takes every document of the upstream schema.
+    ///
+    /// What it models it answers as ever; any other selection is answered with null, or with an empty list, a zero or
+    /// an empty object where null is not allowed. A mutation that it does not model is refused.
+    pub fn within(
+        upstream: &Upstream,
+        seed: &Seed,
+        switches: Switches,
+        faults: Faults,
+        random_seed: u64,
+    ) -> Sandbox {
+        let language = Language::spoken(Some(upstream), &switches);
+        Sandbox::speaking(language, seed, switches, faults, random_seed)
+    }
+
+    fn speaking(
+        language: Arc<Language>,
+        seed: &Seed,
+        switches: Switches,
+        faults: Faults,
+        random_seed: u64,
+    ) -> Sandbox {
         let state = Arc::new(first_state(
             &Arc::new(seed.clone()),
             Arc::new(switches),
@@ -90,6 +118,7 @@ impl Sandbox {
         };
         let chance = Random::new(random_seed ^ 0x5EED_FA17);
         let world = World {
+            language,
             state,
             limits: Limits::default(),
             past,
@@ -286,18 +315,18 @@ impl World {
     fn meet(&mut self, request: &Request<Bytes>, fault: Option<&Fault>, index: usize) -> Reply {
         match fault {
             Some(Fault::NotSent | Fault::LostBefore) => {
-                Reply::page(StatusCode::OK, "").told(request)
+                Reply::page(StatusCode::OK, "").told(request, &self.language)
             }
-            Some(Fault::Cloudflare1015) => Reply::edge().told(request),
+            Some(Fault::Cloudflare1015) => Reply::edge().told(request, &self.language),
             Some(Fault::ServerError(status)) => {
                 Reply::gateway(StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_GATEWAY))
-                    .told(request)
+                    .told(request, &self.language)
             }
             Some(Fault::Html) => Reply::page(
                 StatusCode::OK,
                 "<!doctype html><title>Railway</title><p>Just a moment...",
             )
-            .told(request),
+            .told(request, &self.language),
             Some(Fault::TooMany {
                 retry_after_seconds,
                 headers,
@@ -313,7 +342,7 @@ impl World {
                     allowance: headers.then_some(allowance),
                     ..Reply::too_many()
                 }
-                .told(request)
+                .told(request, &self.language)
             }
             Some(Fault::ServerErrorAfter) => {
                 let reply = self.process(request, fault, index);
@@ -381,7 +410,7 @@ impl World {
                 allowance: Some(allowance),
                 ..Reply::too_many()
             }
-            .told(request);
+            .told(request, &self.language);
         }
         let reply = match self.run(request, caller, fault, &trace) {
             Ok(reply) => reply,
@@ -407,9 +436,15 @@ impl World {
         trace: &str,
     ) -> Result<Reply, Invalid> {
         let asked = Body::parse(request.body())?;
-        let document = graphql::document(&asked.query)?;
+        let document = self.language.document(&asked.query)?;
         let operation = graphql::operation(&document, asked.operation.as_deref())?;
         let is_mutation = operation.operation_type == OperationType::Mutation;
+        if operation.operation_type == OperationType::Subscription {
+            return Err(Invalid {
+                code: "BAD_REQUEST",
+                messages: vec!["Subscriptions need a WebSocket".to_string()],
+            });
+        }
         let caller = if asks_only_schema(operation) {
             Caller::nobody()
         } else {
@@ -417,8 +452,15 @@ impl World {
         };
         let mut response = if is_mutation {
             self.mutations += 1;
-            let root = mutation::Root::new(&mut self.state, caller);
-            graphql::execute(&document, operation, &asked.variables, &root)?
+            let language = self.language.clone();
+            let root = mutation::Root::new(&mut self.state, caller, language);
+            graphql::execute(
+                &self.language,
+                &document,
+                operation,
+                &asked.variables,
+                &root,
+            )?
         } else {
             self.query(&document, operation, &asked.variables, caller, fault)?
         };
@@ -454,18 +496,21 @@ impl World {
             }
             _ => self.state.clone(),
         };
-        let mut scene = Scene::new(state, caller);
+        let language = self.language.clone();
+        let mut scene = Scene::new(state, caller, language);
         if let Some(Fault::PartialData { field }) = fault {
             scene.failing = Some(match field {
                 Some(field) => Failing::Named(field.clone()),
                 None => {
                     // Answered once to learn how many fields there are to choose from.
-                    graphql::execute(document, operation, variables, &query_root(&scene))?;
+                    let root = query_root(&scene);
+                    graphql::execute(&self.language, document, operation, variables, &root)?;
                     Failing::Nth(self.chance.below(scene.resolved.take() as u64) as usize)
                 }
             });
         }
-        graphql::execute(document, operation, variables, &query_root(&scene))
+        let root = query_root(&scene);
+        graphql::execute(&self.language, document, operation, variables, &root)
     }
 
     /// Turns one deployment status of the answer into a word from the future.

@@ -87,11 +87,11 @@ pub struct Switches {
     pub peak_hours: PeakHours,
     /// Seconds between two projects, environments or volumes that one token may create.
     pub creation_pace: u32,
-    /// Whether `volumeInstanceUpdate` detaches when `serviceId` is absent, as it does when it is null.
-    pub omitted_service_detaches: bool,
     /// Whether volumes are backed up by schedule on plans below Pro.
     pub schedules_below_pro: bool,
     pub etag_moves_on_schedule: bool,
+    /// What a commit that failed while it was applied reads: the live service has a newer word for it.
+    pub failed_patch: FailedPatch,
 }
 
 macro_rules! answers {
@@ -122,6 +122,7 @@ answers! {
     ResetHeader { Epoch, SecondsLeft, Rfc3339 }
     WakingRequest { Answered, BadGateway }
     PeakHours { None, Queued, Rejected }
+    FailedPatch { Staged, Failed }
 }
 
 /// Every switch with every answer it can take, as it is written in YAML.
@@ -175,9 +176,9 @@ const ANSWERS: &[(&str, &[&str])] = &[
     ("exited_is_stopped", BOTH),
     ("peak_hours", &["none", "queued", "rejected"]),
     ("creation_pace", &["0", "30"]),
-    ("omitted_service_detaches", BOTH),
     ("schedules_below_pro", BOTH),
     ("etag_moves_on_schedule", BOTH),
+    ("failed_patch", &["staged", "failed"]),
 ];
 const BOTH: &[&str] = &["false", "true"];
 
@@ -280,9 +281,9 @@ impl Default for Switches {
             exited_is_stopped: false,
             peak_hours: PeakHours::None,
             creation_pace: 30,
-            omitted_service_detaches: true,
             schedules_below_pro: false,
             etag_moves_on_schedule: true,
+            failed_patch: FailedPatch::Staged,
         }
     }
 }

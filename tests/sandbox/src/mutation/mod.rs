@@ -16,7 +16,9 @@ use apollo_compiler::response::JsonValue;
 use serde_json::Value;
 
 use crate::access::Caller;
+use crate::language::Language;
 use crate::node::{Asked, Node, Scene, field_error, resolve};
+use crate::nothing::nothing;
 use crate::refusal::Refusal;
 use crate::state::{Project, State};
 
@@ -26,6 +28,7 @@ pub struct Root<'m>(RefCell<Session<'m>>);
 struct Session<'m> {
     state: &'m mut Arc<State>,
     caller: Caller,
+    language: Arc<Language>,
 }
 
 /// What a mutation answers.
@@ -46,8 +49,12 @@ enum Which {
 }
 
 impl<'m> Root<'m> {
-    pub fn new(state: &'m mut Arc<State>, caller: Caller) -> Root<'m> {
-        Root(RefCell::new(Session { state, caller }))
+    pub fn new(state: &'m mut Arc<State>, caller: Caller, language: Arc<Language>) -> Root<'m> {
+        Root(RefCell::new(Session {
+            state,
+            caller,
+            language,
+        }))
     }
 }
 
@@ -65,11 +72,21 @@ impl ObjectValue for Root<'_> {
             field: info.field_name(),
             arguments: info.arguments(),
         };
+        if !session.language.models("Mutation", asked.field) {
+            let told = format!("the sandbox does not model {}", asked.field);
+            return Err(field_error(&Refusal::internal(&told)));
+        }
         let done = session
             .perform(&asked)
             .map_err(|refusal| field_error(&refusal))?;
         let (scene, type_name) = (
-            || Scene::new(session.state.clone(), session.caller.clone()),
+            || {
+                Scene::new(
+                    session.state.clone(),
+                    session.caller.clone(),
+                    session.language.clone(),
+                )
+            },
             info.field_definition().ty.inner_named_type().clone(),
         );
         Ok(match done {
@@ -99,6 +116,10 @@ impl ObjectValue for Outcome {
         &'a self,
         info: &'a ResolveInfo<'a>,
     ) -> Result<ResolvedValue<'a>, FieldError> {
+        let language = &self.scene.language;
+        if !language.models(&self.type_name, info.field_name()) {
+            return Ok(nothing(&self.scene, &info.field_definition().ty));
+        }
         let state = &self.scene.state;
         let node = match &self.done {
             Done::Leaf(_) => unreachable!("leaves are answered without an object"),

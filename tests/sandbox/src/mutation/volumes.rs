@@ -82,11 +82,8 @@ impl Session<'_> {
             }
             let mounted = mount_of(&stored.config, id)
                 .map(|(service, mount)| (service.clone(), mount.clone()));
-            let service = match input.get("serviceId") {
-                Some(service) => service.as_str().map(str::to_string),
-                None if self.state.switches.omitted_service_detaches => None,
-                None => mounted.as_ref().map(|(service, _)| service.clone()),
-            };
+            // An absent service detaches as well as a null one.
+            let service = optional(&input, "serviceId");
             let path = optional(&input, "mountPath");
             let patch = remount(id, mounted, service, path)?;
             let patch = self.state.checked(&environment, patch)?;

@@ -23,3 +23,4 @@ mod speed;
 mod tcp;
 mod tokens;
 mod volumes;
+mod wider;
