@@ -43,6 +43,8 @@ pub fn first_state(seed: &Arc<Seed>, switches: Arc<Switches>, random_seed: u64) 
         workflows: BTreeMap::new(),
         copies: BTreeMap::new(),
         made: BTreeMap::new(),
+        incident: None,
+        slow_seconds: 0.0,
         outbox: Vec::new(),
         visits: Arc::default(),
         events: Arc::default(),
@@ -117,6 +119,7 @@ fn add_environment(
     let id = seed.id.clone().unwrap_or_else(|| state.random.uuid());
     let mut environment = empty_environment(state, id.clone(), project_id, name);
     environment.ephemeral = seed.ephemeral;
+    environment.restricted = seed.restricted;
     environment.config["sharedVariables"] = variables(&seed.shared);
     for name in seed.shared.keys() {
         environment
@@ -148,6 +151,8 @@ pub fn empty_environment(
         project_id: project_id.to_string(),
         name: name.to_string(),
         ephemeral: false,
+        restricted: false,
+        meta: Value::Null,
         source_id: None,
         created: state.now,
         updated: state.now,

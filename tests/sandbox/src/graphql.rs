@@ -66,22 +66,29 @@ pub fn execute(
 
 /// A refusal as the executor can carry it.
 pub fn carried(refusal: &Refusal) -> String {
-    format!("{}{SEPARATOR}{}", refusal.code, refusal.message)
+    let mut text = format!("{}{SEPARATOR}{}", refusal.code, refusal.message);
+    if let Some((key, value)) = &refusal.more {
+        text.extend([SEPARATOR.to_string().as_str(), key, "=", value]);
+    }
+    text
 }
 
 /// Gives every error its code and trace, as Railway does.
 pub fn finish(response: &mut ExecutionResponse, switches: &Switches, trace: &str) {
     for error in &mut response.errors {
-        let (code, message) = match error.message.split_once(SEPARATOR) {
-            // The executor puts words of its own in front.
-            Some((code, message)) => (
-                code_shown(code.rsplit(' ').next().unwrap_or(code), switches),
-                message.to_string(),
-            ),
+        let text = std::mem::take(&mut error.message);
+        let mut parts = text.split(SEPARATOR);
+        // The executor puts words of its own in front.
+        let code = parts.next().and_then(|before| before.rsplit(' ').next());
+        let (code, message) = match (code, parts.next()) {
+            (Some(code), Some(message)) => (code_shown(code, switches), message),
             // A null where the schema forbids one: Railway's opaque answer.
-            None => (INTERNAL, "Problem processing request".to_string()),
+            _ => (INTERNAL, "Problem processing request"),
         };
-        error.message = message;
+        error.message = message.to_string();
+        if let Some((key, value)) = parts.next().and_then(|more| more.split_once('=')) {
+            error.extensions.insert(key, value.into());
+        }
         extend(error, code, trace);
     }
 }

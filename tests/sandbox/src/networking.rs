@@ -6,7 +6,6 @@ use crate::config::{self, entries};
 use crate::edge::GENERATED;
 use crate::random::hash;
 use crate::refusal::Refusal;
-use crate::seed::Plan;
 use crate::state::{Environment, State};
 use crate::time::Time;
 
@@ -147,11 +146,7 @@ impl State {
         if let Some(wrong) = self.wrong_with(domain) {
             return Err(Refusal::bad_input(wrong));
         }
-        let most = match self.seed.plan {
-            Plan::Free => 1,
-            Plan::Hobby => 2,
-            Plan::Pro => 20,
-        };
+        let most = self.seed.plan.most_domains();
         let here = environment.service(service_id).into_iter().flat_map(named);
         if here.filter(|(kind, _, _)| *kind == CUSTOM).count() >= most {
             let refused = format!("The plan allows at most {most} custom domains for a service");

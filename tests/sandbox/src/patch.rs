@@ -45,7 +45,7 @@ impl PatchStatus {
 }
 
 /// Who writes, and how.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Write {
     pub mutation: &'static str,
     pub skip_deploys: bool,
@@ -94,7 +94,8 @@ impl State {
         write: Write,
     ) -> Result<String, Refusal> {
         let environment = self.environment(environment_id)?;
-        if config::size(&environment.staged.patch) == 0 {
+        let is_empty = config::size(&environment.staged.patch) == 0;
+        if is_empty && !self.switches.empty_commit_clears {
             return Err(Refusal::bad_input("No patch to apply"));
         }
         let foreign = environment.staged.author != author;

@@ -11,6 +11,7 @@ use crate::networking::PROXIES;
 use crate::node::{Answer, Asked, Node, Scene};
 use crate::page::Page;
 use crate::patch::PatchStatus;
+use crate::random::uuid_of;
 use crate::refusal::{Refusal, UNAUTHENTICATED};
 use crate::seed::TokenKind;
 use crate::state::{Environment, Instance, Project};
@@ -20,6 +21,9 @@ use crate::volumes::VolumeInstance;
 
 pub fn answer<'s>(scene: &'s Scene, asked: &Asked<'_>) -> Result<Answer<'s>, Refusal> {
     scene.caller.check()?;
+    if asked.field != "me" {
+        scene.caller.check_second_factor()?;
+    }
     let state = &scene.state;
     let size = state.switches.default_page_size;
     match asked.field {
@@ -180,9 +184,7 @@ pub fn answer<'s>(scene: &'s Scene, asked: &Asked<'_>) -> Result<Answer<'s>, Ref
             let environment = environment(scene, asked.text("environmentId"))?;
             Ok(Answer::One(Node::Patch(environment, &environment.staged)))
         }
-        "platformStatus" => Ok(Answer::plain(
-            json!({ "isStable": true, "incident": null, "maintenance": null }),
-        )),
+        "platformStatus" => Ok(Answer::plain(platform(&state.incident))),
         "regions" => Ok(regions(scene)),
         "variables" => variable_map(scene, asked, asked.flag("unrendered").unwrap_or(false)),
         "variablesForServiceDeployment" => variable_map(scene, asked, false),
@@ -231,6 +233,19 @@ fn deployment<'s>(scene: &'s Scene, id: &str) -> Result<&'s Deployment, Refusal>
     let deployment = scene.state.deployment(id)?;
     environment(scene, &deployment.environment_id)?;
     Ok(deployment)
+}
+
+/// How Railway itself is doing.
+fn platform(incident: &Option<String>) -> Value {
+    let told = incident.as_ref().map(|message| {
+        json!({
+            "id": uuid_of(message),
+            "message": message,
+            "status": "INVESTIGATING",
+            "url": "https://status.railway.com",
+        })
+    });
+    json!({ "isStable": told.is_none(), "incident": told, "maintenance": null })
 }
 
 /// A custom domain by its id.

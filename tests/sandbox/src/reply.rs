@@ -21,6 +21,8 @@ pub struct Reply {
     pub operation: String,
     pub is_mutation: bool,
     pub note: String,
+    /// How long it takes.
+    pub slow_seconds: f64,
 }
 
 impl Reply {
@@ -33,6 +35,7 @@ impl Reply {
             operation: String::new(),
             is_mutation: false,
             note: String::new(),
+            slow_seconds: 0.0,
         }
     }
 

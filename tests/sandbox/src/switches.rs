@@ -81,7 +81,7 @@ pub struct Switches {
     pub volume_move_deploys: bool,
     /// What the request that wakes a sleeping service gets.
     pub waking_request: WakingRequest,
-    /// Whether a process that has exited with 0 makes its deployment read as stopped.
+    /// Whether a deployment reads as stopped once all its processes have ended by themselves, or sleep.
     pub exited_is_stopped: bool,
     /// What becomes of deployments on the Free plan, whose machines are full by day.
     pub peak_hours: PeakHours,
@@ -92,6 +92,28 @@ pub struct Switches {
     pub etag_moves_on_schedule: bool,
     /// What a commit that failed while it was applied reads: the live service has a newer word for it.
     pub failed_patch: FailedPatch,
+    /// How long the edge blocks whoever ran into its limit.
+    pub edge_block_minutes: u32,
+    /// Whether each root field of a request counts for the rate limit.
+    pub aliases_count: bool,
+    /// How long `environmentCreate` takes to answer when it copies in the foreground.
+    pub duplicate_seconds: u32,
+    /// Whether committing an empty staged patch clears the record, or is refused.
+    pub empty_commit_clears: bool,
+    /// The longest name of a service.
+    pub longest_name: u32,
+    /// Where `serviceCreate` makes a service when it names an environment that is no copy of another.
+    pub service_create_scope: ServiceScope,
+    /// Whether `serviceConnect` fails, after it took effect, when some environment has no instance of the service.
+    pub connect_needs_every_instance: bool,
+    /// Whether `serviceInstanceUpdate` without a `source` takes the stored one away.
+    pub update_without_source_clears: bool,
+    /// Where `volumeCreate` makes instances when it names no environment.
+    pub volume_without_environment: VolumeScope,
+    /// Whether a project token may make, restore and delete backups.
+    pub project_token_may_back_up: bool,
+    /// Whether a project token may make and delete domains and proxies.
+    pub project_token_may_name: bool,
 }
 
 macro_rules! answers {
@@ -123,6 +145,8 @@ answers! {
     WakingRequest { Answered, BadGateway }
     PeakHours { None, Queued, Rejected }
     FailedPatch { Staged, Failed }
+    ServiceScope { Named, AllUnforked }
+    VolumeScope { Nowhere, Everywhere }
 }
 
 /// Every switch with every answer it can take, as it is written in YAML.
@@ -179,6 +203,17 @@ const ANSWERS: &[(&str, &[&str])] = &[
     ("schedules_below_pro", BOTH),
     ("etag_moves_on_schedule", BOTH),
     ("failed_patch", &["staged", "failed"]),
+    ("edge_block_minutes", &["0", "1440"]),
+    ("aliases_count", BOTH),
+    ("duplicate_seconds", &["0", "35"]),
+    ("empty_commit_clears", BOTH),
+    ("longest_name", &["32", "48"]),
+    ("service_create_scope", &["named", "all_unforked"]),
+    ("connect_needs_every_instance", BOTH),
+    ("update_without_source_clears", BOTH),
+    ("volume_without_environment", &["nowhere", "everywhere"]),
+    ("project_token_may_back_up", BOTH),
+    ("project_token_may_name", BOTH),
 ];
 const BOTH: &[&str] = &["false", "true"];
 
@@ -284,6 +319,17 @@ impl Default for Switches {
             schedules_below_pro: false,
             etag_moves_on_schedule: true,
             failed_patch: FailedPatch::Staged,
+            edge_block_minutes: 0,
+            aliases_count: false,
+            duplicate_seconds: 0,
+            empty_commit_clears: false,
+            longest_name: 48,
+            service_create_scope: ServiceScope::Named,
+            connect_needs_every_instance: false,
+            update_without_source_clears: false,
+            volume_without_environment: VolumeScope::Nowhere,
+            project_token_may_back_up: true,
+            project_token_may_name: true,
         }
     }
 }

@@ -30,7 +30,7 @@ pub fn deployment<'s>(
         "deploymentStopped" => {
             let exited = || {
                 let mut replicas = deployment.instances.iter();
-                replicas.any(|replica| replica.status == "EXITED")
+                replicas.all(|replica| ["EXITED", "STOPPED"].contains(&replica.status))
             };
             let shows = state.switches.exited_is_stopped;
             Answer::leaf(deployment.stopped || (shows && exited()))

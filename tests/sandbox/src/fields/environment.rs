@@ -27,7 +27,9 @@ pub fn environment<'s>(
         "createdAt" => Some(Answer::text(environment.created)),
         "updatedAt" => Some(Answer::text(environment.updated)),
         "isEphemeral" => Some(Answer::leaf(environment.ephemeral)),
-        "deletedAt" | "meta" => Some(Answer::null()),
+        "deletedAt" => Some(Answer::null()),
+        "meta" if environment.meta.is_null() => Some(Answer::null()),
+        "meta" => Some(Answer::plain(environment.meta.clone())),
         _ => None,
     };
     if let Some(answer) = plain_facts {

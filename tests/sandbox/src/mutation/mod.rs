@@ -20,6 +20,7 @@ use crate::language::Language;
 use crate::node::{Asked, Node, Scene, field_error, resolve};
 use crate::nothing::nothing;
 use crate::refusal::Refusal;
+use crate::seed::TokenKind;
 use crate::state::{Project, State};
 
 /// The state that mutations write to, one after the other.
@@ -228,6 +229,13 @@ impl Session<'_> {
         self.caller
             .may_write_project(&project, &self.state.switches)?;
         Ok(project)
+    }
+
+    fn check_project_token(&self, may: bool) -> Result<(), Refusal> {
+        match self.caller.kind {
+            Some(TokenKind::Project) if !may => Err(Refusal::not_authorized()),
+            _ => Ok(()),
+        }
     }
 
     /// One token does not create things as fast as it likes.

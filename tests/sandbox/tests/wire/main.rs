@@ -22,5 +22,6 @@ mod settings;
 mod speed;
 mod tcp;
 mod tokens;
+mod traps;
 mod volumes;
 mod wider;
