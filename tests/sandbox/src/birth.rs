@@ -43,6 +43,7 @@ pub fn first_state(seed: &Arc<Seed>, switches: Arc<Switches>, random_seed: u64) 
         workflows: BTreeMap::new(),
         copies: BTreeMap::new(),
         made: BTreeMap::new(),
+        applies: BTreeMap::new(),
         incident: None,
         slow_seconds: 0.0,
         outbox: Vec::new(),
@@ -76,6 +77,7 @@ fn add_project(state: &mut State, name: &str, seed: &ProjectSeed) {
         updated: now,
         services: BTreeMap::new(),
         volumes: BTreeMap::new(),
+        buckets: BTreeMap::new(),
         environments: Vec::new(),
     };
     let used = seed

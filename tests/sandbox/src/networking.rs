@@ -107,8 +107,11 @@ impl State {
     /// A free name of Railway's own for a service.
     pub fn free_domain(&mut self, environment_id: &str, service_id: &str) -> String {
         let environment = &self.environments[environment_id];
-        let service = slug(&self.service_name(environment, service_id));
-        let plain = format!("{service}-{}", slug(&environment.name));
+        let plain = generated(
+            &self.service_name(environment, service_id),
+            &environment.name,
+        );
+        let plain = plain.trim_end_matches(GENERATED);
         loop {
             let domain = format!("{plain}-{:04x}{GENERATED}", self.random.below(0x1_0000));
             if !self.is_taken(&domain) {
@@ -225,6 +228,21 @@ pub fn port_of(port: Option<i64>) -> Value {
     port.map_or(json!({}), |port| json!({ "port": port }))
 }
 
+/// Custom domains are not made by change sets; those that are there may stay.
+pub fn check_change_set(patch: &Value, stored: &Value) -> Result<(), Refusal> {
+    for (id, service) in entries(patch.get("services")) {
+        let known = stored.pointer(&format!("/services/{id}/networking/{CUSTOM}"));
+        let mut wanted = entries(service.get("networking").and_then(|all| all.get(CUSTOM)));
+        if let Some((domain, _)) = wanted
+            .find(|(domain, _)| known.is_none_or(|known| known.get(domain.as_str()).is_none()))
+        {
+            let refused = format!("Custom domain {domain} cannot be registered by a change set");
+            return Err(Refusal::bad_input(&refused));
+        }
+    }
+    Ok(())
+}
+
 /// The public name that the process is told.
 pub fn public_domain(service: &Value) -> Option<&String> {
     let networking = service.get("networking")?;
@@ -232,6 +250,11 @@ pub fn public_domain(service: &Value) -> Option<&String> {
         .iter()
         .find_map(|kind| config::entries(networking.get(*kind)).next())
         .map(|(domain, _)| domain)
+}
+
+/// The name that Railway thinks of first.
+pub fn generated(service: &str, environment: &str) -> String {
+    format!("{}-{}{GENERATED}", slug(service), slug(environment))
 }
 
 fn slug(name: &str) -> String {

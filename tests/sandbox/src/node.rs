@@ -81,6 +81,7 @@ pub enum Node<'s> {
         &'s (Option<String>, String),
         &'s VariableRecord,
     ),
+    Bucket(&'s Project, Box<Value>),
     Event(&'s Event),
     Volume(&'s Project, &'s Volume),
     VolumeInstance(&'s Environment, &'s str, &'s VolumeInstance),
@@ -209,6 +210,8 @@ pub fn resolve<'s>(
         Node::Variable(environment, key, record) => {
             fields::variable(scene, environment, key, record, &asked)
         }
+        Node::Bucket(project, _) if field == "project" => Ok(Answer::One(Node::Project(project))),
+        Node::Bucket(_, value) => Ok(plain(value, info)),
         Node::Event(event) => fields::activity::event(scene, event, &asked),
         Node::Volume(project, volume) => fields::volume(scene, project, volume, &asked),
         Node::VolumeInstance(environment, id, instance) => {

@@ -180,6 +180,10 @@ pub fn answer<'s>(scene: &'s Scene, asked: &Asked<'_>) -> Result<Answer<'s>, Ref
                 .map(|patch| (patch.id.clone(), Node::Patch(environment, patch)));
             Ok(Page::of(newest_first, asked, size))
         }
+        "environmentChangeSetApply" => {
+            environment(scene, asked.text("environmentId"))?;
+            state.apply_status(asked.text("id")).map(Answer::plain)
+        }
         "environmentStagedChanges" => {
             let environment = environment(scene, asked.text("environmentId"))?;
             Ok(Answer::One(Node::Patch(environment, &environment.staged)))

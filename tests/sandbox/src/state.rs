@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::applied::Apply;
 use crate::backups::{Backup, Kind, Workflow};
 use crate::deployment::Deployment;
 use crate::edge::Visit;
@@ -44,6 +45,8 @@ pub struct State {
     pub copies: BTreeMap<String, Backup>,
     /// When somebody last made something of a kind.
     pub made: BTreeMap<(String, &'static str), Time>,
+    /// Change sets that were applied, by id.
+    pub applies: BTreeMap<String, Apply>,
     /// What Railway itself says is wrong with it at the moment.
     pub incident: Option<String>,
     /// How long the answer to the mutation under way takes.
@@ -143,6 +146,7 @@ pub struct Project {
     pub updated: Time,
     pub services: BTreeMap<String, Service>,
     pub volumes: BTreeMap<String, Volume>,
+    pub buckets: BTreeMap<String, Bucket>,
     /// In order of creation.
     pub environments: Vec<String>,
 }
@@ -158,6 +162,13 @@ pub struct Service {
 
 #[derive(Clone)]
 pub struct Volume {
+    pub id: String,
+    pub name: String,
+    pub created: Time,
+}
+
+#[derive(Clone)]
+pub struct Bucket {
     pub id: String,
     pub name: String,
     pub created: Time,

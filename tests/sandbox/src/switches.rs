@@ -114,6 +114,8 @@ pub struct Switches {
     pub project_token_may_back_up: bool,
     /// Whether a project token may make and delete domains and proxies.
     pub project_token_may_name: bool,
+    /// Whether a project token may apply change sets.
+    pub project_token_may_apply: bool,
 }
 
 macro_rules! answers {
@@ -214,6 +216,7 @@ const ANSWERS: &[(&str, &[&str])] = &[
     ("volume_without_environment", &["nowhere", "everywhere"]),
     ("project_token_may_back_up", BOTH),
     ("project_token_may_name", BOTH),
+    ("project_token_may_apply", BOTH),
 ];
 const BOTH: &[&str] = &["false", "true"];
 
@@ -330,6 +333,7 @@ impl Default for Switches {
             volume_without_environment: VolumeScope::Nowhere,
             project_token_may_back_up: true,
             project_token_may_name: true,
+            project_token_may_apply: true,
         }
     }
 }

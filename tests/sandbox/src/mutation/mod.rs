@@ -1,5 +1,6 @@
 //! The root fields of mutations, and the objects they answer with.
 
+mod change_sets;
 mod configuration;
 mod deployments;
 mod networking;
@@ -164,6 +165,8 @@ impl Session<'_> {
         match asked.field {
             "environmentPatchCommit" => self.patch_commit(asked),
             "environmentPatchCommitStaged" => self.commit_staged(asked),
+            "environmentPreviewChangeSet" => self.change_set_preview(asked),
+            "environmentApplyChangeSet" => self.change_set_apply(asked),
             "environmentStageChanges" => self.stage(asked),
             "variableUpsert" | "variableDelete" | "variableCollectionUpsert" => {
                 self.write_variables(asked)

@@ -90,6 +90,7 @@ impl Session<'_> {
             updated: now,
             services: Default::default(),
             volumes: Default::default(),
+            buckets: Default::default(),
             environments: vec![environment_id.clone()],
         };
         state.projects.insert(id.clone(), Arc::new(project));

@@ -51,7 +51,12 @@ impl Session<'_> {
         Ok(Done::Object(Which::Service, id))
     }
 
-    fn check_name(&self, project: &Project, name: &str, id: &str) -> Result<(), Refusal> {
+    pub(super) fn check_name(
+        &self,
+        project: &Project,
+        name: &str,
+        id: &str,
+    ) -> Result<(), Refusal> {
         let longest = self.state.switches.longest_name;
         if name.is_empty() || name.len() > longest as usize {
             return Err(Refusal::bad_input(&format!(
