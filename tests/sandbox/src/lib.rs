@@ -102,7 +102,10 @@ mod page;
 mod query;
 mod reply;
 mod server;
+mod subscriptions;
 mod tcp;
+mod watch;
+mod websocket;
 mod world;
 
 pub use by_hand::HandEdit;

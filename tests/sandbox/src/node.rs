@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
+use std::ops::Range;
 use std::sync::Arc;
 
 use apollo_compiler::Name;
@@ -30,6 +31,8 @@ pub struct Scene {
     pub caller: Caller,
     pub language: Arc<Language>,
     pub failing: Option<Failing>,
+    /// Rows of logs are only shown from this time, when they are followed.
+    pub window: Option<Range<Time>>,
     /// Fields resolved so far.
     pub resolved: Cell<usize>,
 }
@@ -48,6 +51,7 @@ impl Scene {
             caller,
             language,
             failing: None,
+            window: None,
             resolved: Cell::new(0),
         }
     }
@@ -241,7 +245,7 @@ pub fn field_error(refusal: &Refusal) -> FieldError {
     }
 }
 
-fn resolved<'s>(scene: &'s Scene, answer: Answer<'s>, type_name: &Name) -> ResolvedValue<'s> {
+pub fn resolved<'s>(scene: &'s Scene, answer: Answer<'s>, type_name: &Name) -> ResolvedValue<'s> {
     let object = |node: Node<'s>, of: &Name| {
         let type_name = node.own_type().unwrap_or_else(|| of.clone());
         ResolvedValue::object(Object {

@@ -233,7 +233,7 @@ fn instance<'s>(
     Ok((environment, id, instance))
 }
 
-fn deployment<'s>(scene: &'s Scene, id: &str) -> Result<&'s Deployment, Refusal> {
+pub fn deployment<'s>(scene: &'s Scene, id: &str) -> Result<&'s Deployment, Refusal> {
     let deployment = scene.state.deployment(id)?;
     environment(scene, &deployment.environment_id)?;
     Ok(deployment)

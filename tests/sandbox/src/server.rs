@@ -5,13 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
+use serde_json::Value;
 use tokio::time::{Duration, Instant};
 
 use crate::birth::first_state;
 use crate::by_hand::HandEdit;
 use crate::edge;
 use crate::faults::{Fault, Faults};
+use crate::graphql::Body;
 use crate::language::{Language, Upstream};
 use crate::limits::Limits;
 use crate::random::Random;
@@ -19,6 +21,7 @@ use crate::report::{self, Effect, Entry, View};
 use crate::seed::Seed;
 use crate::switches::Switches;
 use crate::time::Time;
+use crate::watch::Watching;
 use crate::world::World;
 
 pub const PATH: &str = "/graphql/v2";
@@ -190,6 +193,18 @@ impl Sandbox {
         self.0
             .start
             .plus_milliseconds(self.0.began.elapsed().as_millis() as i64)
+    }
+
+    pub(crate) fn watch(&self, headers: &HeaderMap, body: Body) -> Result<Watching, Value> {
+        let (now, mut world) = (self.now(), self.world());
+        world.come_to(now);
+        world.watch(headers, body)
+    }
+
+    pub(crate) fn look_again(&self, watching: &mut Watching) -> Vec<Value> {
+        let (now, mut world) = (self.now(), self.world());
+        world.come_to(now);
+        world.look_again(watching)
     }
 
     /// The answer, if the request is not for the API.

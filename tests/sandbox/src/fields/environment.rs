@@ -30,6 +30,14 @@ pub fn environment<'s>(
         "deletedAt" => Some(Answer::null()),
         "meta" if environment.meta.is_null() => Some(Answer::null()),
         "meta" => Some(Answer::plain(environment.meta.clone())),
+        "unmergedChangesCount" if !scene.caller.sees_environment(environment) => {
+            Some(Answer::null())
+        }
+        "sourceEnvironment" => {
+            let source = environment.source_id.as_ref();
+            let source = source.and_then(|id| state.environments.get(id));
+            Some(Answer::one(source.map(|source| Node::Environment(source))))
+        }
         _ => None,
     };
     if let Some(answer) = plain_facts {
@@ -83,13 +91,6 @@ pub fn environment<'s>(
             super::deployment::newest_first(scene, ids, asked)
         }
         "deploymentTriggers" => trigger_page(triggers(environment), asked, size),
-        "sourceEnvironment" => {
-            let source = environment
-                .source_id
-                .as_ref()
-                .and_then(|id| state.environments.get(id));
-            Answer::one(source.map(|source| Node::Environment(source)))
-        }
         _ => Answer::null(),
     })
 }

@@ -116,7 +116,9 @@ fn kept<'l>(
     let days = scene.state.seed.plan.log_days();
     let oldest = scene.state.now.plus_seconds(-f64::from(days) * 86_400.0);
     let is_wanted = |row: &Row<'_>| {
+        let follows = scene.window.as_ref();
         (oldest..=scene.state.now).contains(&row.at)
+            && follows.is_none_or(|window| window.contains(&row.at))
             && within.from.is_none_or(|from| row.at >= from)
             && within.until.is_none_or(|until| row.at <= until)
             && filter.matches(row.text(), &|name| row.attribute(name))
