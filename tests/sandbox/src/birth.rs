@@ -185,7 +185,8 @@ fn add_instance(
         let region = placed.into_keys().next().unwrap_or_else(home);
         environment.config["volumes"][&id] = json!({ "sizeMB": volume.size_mb, "region": region });
         let created = state.now;
-        let instance = VolumeInstance::new(&mut state.random, created, volume.size_mb, region);
+        let mut instance = VolumeInstance::new(&mut state.random, created, volume.size_mb, region);
+        instance.mount_path = volume.mount.clone();
         environment.volume_instances.insert(id.clone(), instance);
         state.project_mut(&environment.project_id).volumes.insert(
             id.clone(),

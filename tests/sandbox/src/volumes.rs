@@ -26,6 +26,8 @@ pub struct VolumeInstance {
     pub used_mb: f64,
     pub created: Time,
     pub region: String,
+    /// Where it is mounted, or was before it was detached.
+    pub mount_path: String,
     /// The region it has to move to, because its service has moved.
     pub destination: Option<String>,
     /// What is being done to it.
@@ -84,10 +86,15 @@ impl State {
             .flatten()
             .filter_map(|kind| Kind::parse(kind.as_str()?))
             .collect();
+        let path = mount.and_then(|(_, mount)| mount.get("mountPath")?.as_str());
+        let path = path.map(str::to_string);
         let now = self.now;
         let Some(volume) = self.volume_mut(environment_id, id) else {
             return;
         };
+        if let Some(path) = path {
+            volume.mount_path = path;
+        }
         if let Some(size_mb) = after["volumes"][id].get("sizeMB").and_then(Value::as_u64) {
             volume.size_mb = size_mb as u32;
         }
@@ -286,6 +293,7 @@ impl VolumeInstance {
             used_mb: f64::from(size_mb) / 40.0,
             created: now,
             region,
+            mount_path: String::new(),
             destination: None,
             work: None,
             gone_at: None,

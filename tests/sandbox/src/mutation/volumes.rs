@@ -49,6 +49,9 @@ impl Session<'_> {
         self.state().add_volume(&project, &id, &name);
         for environment in &environments {
             self.change_volumes(environment, &patch, "volumeCreate");
+            if let Some(volume) = self.state().volume_mut(environment, &id) {
+                volume.mount_path = text(&input, "mountPath");
+            }
         }
         Ok(Done::Object(Which::Volume, id))
     }
@@ -82,14 +85,15 @@ impl Session<'_> {
         for environment in environments {
             self.open(&environment)?;
             let stored = self.state.environment(&environment)?;
-            if !stored.volume_instances.contains_key(id) {
+            let Some(here) = stored.volume_instances.get(id) else {
                 continue;
-            }
+            };
+            let kept = (!here.mount_path.is_empty()).then(|| here.mount_path.clone());
             let mounted = mount_of(&stored.config, id)
                 .map(|(service, mount)| (service.clone(), mount.clone()));
             // An absent service detaches as well as a null one.
             let service = optional(&input, "serviceId");
-            let path = optional(&input, "mountPath");
+            let path = optional(&input, "mountPath").or(kept);
             let patch = remount(id, mounted, service, path)?;
             let patch = self.state.checked(&environment, patch)?;
             self.change_volumes(&environment, &patch, "volumeInstanceUpdate");

@@ -21,6 +21,7 @@ mod schema;
 mod secrets;
 mod settings;
 mod speed;
+mod stranger;
 mod subscriptions;
 mod tcp;
 mod tokens;

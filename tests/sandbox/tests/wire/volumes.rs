@@ -77,15 +77,12 @@ async fn a_volume_is_made_renamed_moved_to_another_path_and_detached() {
     update(json!({ "serviceId": null })).await.data();
     assert_eq!(mounts().await, json!({}));
     assert_eq!(volume(&sandbox, "files").service, None);
-    assert!(
-        update(json!({ "serviceId": WORKER }))
-            .await
-            .error()
-            .contains("mountPath")
+    update(json!({ "serviceId": WORKER })).await.data();
+    assert_eq!(
+        mounts().await,
+        json!({ id: { "mountPath": "/elsewhere" } }),
+        "the path is remembered"
     );
-    update(json!({ "serviceId": WORKER, "mountPath": "/files" }))
-        .await
-        .data();
     assert_eq!(volume(&sandbox, "files").service.as_deref(), Some("worker"));
 }
 
