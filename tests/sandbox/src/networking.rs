@@ -1,5 +1,7 @@
 //! Names under which services are reached: when each appeared, whether it works yet, and which are taken.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::config::{self, entries};
@@ -37,7 +39,7 @@ impl State {
     /// After a change: names appear and go with the configuration.
     pub fn follow_names(&mut self, environment_id: &str, before: &Value, after: &Value) {
         let now = self.now;
-        let names = |document: &Value| -> Vec<(String, Value)> {
+        let names = |document: &Value| -> BTreeMap<String, Value> {
             let services = entries(document.get("services"));
             services
                 .flat_map(|(service, part)| {
@@ -50,11 +52,11 @@ impl State {
         let known = &self.environments[environment_id].names;
         let fresh: Vec<(String, String)> = new
             .iter()
-            .filter(|(key, _)| !known.contains_key(key))
+            .filter(|(key, _)| !known.contains_key(*key))
             .map(|(key, _)| (key.clone(), self.random.uuid()))
             .collect();
         let names = &mut self.environment_mut(environment_id).names;
-        names.retain(|key, _| new.iter().any(|(known, _)| known == key));
+        names.retain(|key, _| new.contains_key(key));
         for (key, id) in fresh {
             let name = Name {
                 id,
@@ -66,7 +68,7 @@ impl State {
         }
         for (key, here) in new {
             if let Some(name) = names.get_mut(&key)
-                && !old.contains(&(key, here))
+                && old.get(&key) != Some(&here)
             {
                 name.updated = now;
             }

@@ -55,6 +55,11 @@ impl State {
             .map(|(id, _)| id.clone())
             .collect();
         self.let_go(environment_id, &wanted);
+        let mounts: BTreeMap<&String, (&String, &Value)> = entries(after.get("services"))
+            .flat_map(|(service, part)| {
+                entries(part.get("volumeMounts")).map(move |(id, mount)| (id, (service, mount)))
+            })
+            .collect();
         for id in wanted {
             let here = &self.environments[environment_id].volume_instances;
             if here.get(&id).is_none_or(|known| known.gone_at.is_some()) {
@@ -69,13 +74,18 @@ impl State {
                 let told = json!({ "volumeId": id });
                 self.tell_environment(environment_id, None, "Volume", "created", told);
             }
-            self.follow_volume(environment_id, &id, after);
+            self.follow_volume(environment_id, &id, after, mounts.get(&id).copied());
         }
     }
 
-    fn follow_volume(&mut self, environment_id: &str, id: &str, after: &Value) {
+    fn follow_volume(
+        &mut self,
+        environment_id: &str,
+        id: &str,
+        after: &Value,
+        mount: Option<(&String, &Value)>,
+    ) {
         let regions = self.seed.regions.clone();
-        let mount = mount_of(after, id);
         let placed = mount.and_then(|(service, _)| {
             let service = &after["services"][service];
             config::placement(service, &regions).into_keys().next()
