@@ -346,4 +346,5 @@ fn run_at_once(state: &mut State, environment_id: &str, service_id: &str) {
         Outcome::Exits => "EXITED",
         _ => "RUNNING",
     });
+    state.say_started(&id);
 }

@@ -90,7 +90,7 @@ impl State {
             self.known(&deployment.release),
         );
         let always = restarts_always(deployment);
-        self.say(id, false, "info", &["Starting Container".to_string()]);
+        self.say_started(id);
         let recovers = known.outcome != Outcome::Crashed;
         if was == Status::Sleeping || (was == Status::Crashed && recovers) {
             self.enter(id, Status::Success, None);
@@ -161,7 +161,7 @@ impl State {
     pub fn woken(&mut self, id: &str) {
         if self.deployments[id].status == Status::Sleeping {
             self.enter(id, Status::Success, None);
-            self.say(id, false, "info", &["Starting Container".to_string()]);
+            self.say_started(id);
             let now = self.now;
             self.deployment_mut(id).traffic_at = now;
             self.sleep_later(id);
