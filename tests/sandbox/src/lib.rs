@@ -8,7 +8,8 @@
 //! deployment behind it would, see [`Sandbox::page`].
 //!
 //! Given the whole upstream schema (`--schema FILE`, or [`Sandbox::within`]) it takes every document of it and answers what
-//! it does not model with nothing, so that a stranger's tool can talk to it.
+//! it does not model with nothing, so that a stranger's tool can talk to it. Subscriptions are answered over a WebSocket at
+//! the same address. A tool that sends no query string needs `--switches cloudflare_trap=false`.
 //!
 //! Over TCP: `cargo run -p sandbox -- --seed seeds/runbook.yaml`. In-process, under tokio's (paused) clock:
 //!

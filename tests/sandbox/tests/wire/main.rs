@@ -9,6 +9,7 @@
 mod client;
 
 mod activity;
+mod by_itself;
 mod change_sets;
 mod configuration;
 mod deployments;
