@@ -204,7 +204,10 @@ fn an_overlay_may_choose_another_alternative() {
     let overlay = |spec: &str| {
         format!(
             "apiVersion: reconciler/v1alpha1\nkind: Maintenance\nmetadata: {{ name: site, from: base }}\nspec: {spec}\n---\n{}",
-            service("web, from: base", "variables: { OLD: { absent: true } }")
+            service(
+                "web, from: base",
+                "start: { absent: true }\nbeforeDeploy: { absent: true }\nvariables: { OLD: { absent: true } }"
+            )
         )
     };
     let load = |spec: &str| {
@@ -1276,7 +1279,7 @@ fn editors_see_what_load_sees() {
 
 #[test]
 fn explain_knows_every_field_of_every_kind() {
-    let text = manifest::explain("service.ready", 100).expect("it is a field");
+    let text = manifest::explain("service.ready", 110).expect("it is a field");
     assert_eq!(
         text,
         "\
@@ -1297,7 +1300,13 @@ EXAMPLE
     ready: { path: /api/live, within: 2m }
 "
     );
-    for kind in ["environment", "release", "service"] {
+    for kind in [
+        "environment",
+        "release",
+        "service",
+        "maintenance",
+        "approval",
+    ] {
         let text = manifest::explain(kind, 100).expect("it is a kind");
         let fields = text.lines().filter(|line| {
             line.starts_with("  ") && line.ends_with(')') && !line.starts_with("   ")

@@ -48,7 +48,7 @@ fn an_environment_is_found_from_inside_its_own_directory() {
         .prints("production: valid (6 documents in 4 files");
     inside(&["diff"])
         .exits(1)
-        .prints("sizes.yaml:6 over ../base/app.yaml:7")
+        .prints("sizes.yaml:6 over ../base/app.yaml:9")
         .prints("Next: reconciler apply .\n");
 }
 
@@ -65,7 +65,7 @@ fn diff_prints_every_step_with_its_place_on_stdout_and_exits_1() {
         .prints(
             "production · sentia-manufacturing / production\n  make   scale web 2 → 3 (us-west2)",
         )
-        .prints("replicas: 3   production/sizes.yaml:6 over base/app.yaml:7")
+        .prints("replicas: 3   production/sizes.yaml:6 over base/app.yaml:9")
         .prints("release web 1.4.1 → 1.4.2")
         .prints("set worker.STRIPE_KEY → secret STRIPE_KEY, sealed");
     assert!(
@@ -247,8 +247,8 @@ fn show_prints_documents_in_force_with_the_place_of_every_line() {
     assert!(all.out.contains(&one.out));
     assert_eq!(by_kind.exits(0).out, one.out);
     let line = |part: &str| one.out.lines().find(|line| line.contains(part)).unwrap();
-    assert!(line("replicas: 3").ends_with("# production/sizes.yaml:6 over base/app.yaml:7"));
-    assert!(line("LOG_LEVEL: info").ends_with("# base/app.yaml:10"));
+    assert!(line("replicas: 3").ends_with("# production/sizes.yaml:6 over base/app.yaml:9"));
+    assert!(line("LOG_LEVEL: info").ends_with("# base/app.yaml:14"));
     let json = json.exits(0).json();
     assert_eq!(json[0]["spec"]["variables"]["LOG_LEVEL"], "info");
     assert_eq!(json[0]["spec"]["replicas"], 3);

@@ -174,7 +174,7 @@ fn what_may_lose_data_waits_for_a_consent_in_git_that_is_used_once() {
     let digest = wanted(&scene, &[]);
 
     scene
-        .run(&["approve", "production", "--yes"])
+        .run(&["approve", "12345678", "production", "--yes"])
         .exits(2)
         .says(&format!("these are needed: {digest}"));
     scene
@@ -263,7 +263,11 @@ fn a_variable_that_git_no_longer_declares_goes_only_where_the_base_tells_that_it
 
 #[test]
 fn a_service_that_git_no_longer_names_is_deleted_with_consent_only() {
-    let scene = scene().in_step();
+    // Whether a project token may delete is open; an account's may.
+    let scene = scene()
+        .in_step()
+        .unset("RAILWAY_TOKEN")
+        .set("RAILWAY_API_TOKEN", "account-token");
     copy_of_production(&scene);
     let text = scene.read("base/app.yaml");
     let (before, after) = text
@@ -349,7 +353,10 @@ fn an_import_round_trips_and_writes_over_nothing() {
     for secret in ["sk_live_example", "hunter2", "postgres://app@db.example"] {
         assert!(!written.contains(secret), "{written}");
     }
-    assert!(written.contains("REDIS_URL: redis://${{redis.RAILWAY_PRIVATE_DOMAIN}}:6379"));
+    assert!(
+        written.contains("redis://${{redis.RAILWAY_PRIVATE_DOMAIN}}:6379"),
+        "{written}"
+    );
     scene
         .run(&["import", "copy"])
         .exits(2)
