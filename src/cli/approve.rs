@@ -71,7 +71,8 @@ async fn approved(arguments: &Arguments, config: &Config, screen: &Screen) -> Re
         "{}\n  may lose {}\n  holds until {until:.0}, once",
         wanted.allow, wanted.loses
     ));
-    if !arguments.yes && !(screen.asks() && screen.confirms("Approve?")) {
+    let may_go_on = arguments.yes || screen.asks() && screen.confirms("Approve?");
+    if !may_go_on {
         screen.complain("nothing was written; at a terminal you are asked, elsewhere add --yes");
         return Err(Exit::Trouble);
     }

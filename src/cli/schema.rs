@@ -20,8 +20,11 @@ pub(super) struct Arguments {
     write: Option<PathBuf>,
 }
 
-/// What is printed as JSON, beside the kinds, with its schema.
-const DOCUMENTS: [(&str, fn() -> String); 2] = [("plan", json::schema), ("status", status::schema)];
+/// A name with what writes its schema.
+type Printed = (&'static str, fn() -> String);
+
+/// What is printed as JSON, beside the kinds.
+const DOCUMENTS: [Printed; 2] = [("plan", json::schema), ("status", status::schema)];
 
 pub(super) fn schema(arguments: &Arguments, screen: &Screen) -> Exit {
     match (&arguments.write, &arguments.kind) {

@@ -448,6 +448,8 @@ error[duplicate-key]: the key `replicas` is written twice
   |
 5 |   replicas: 1
   |   -------- first written here
+  |
+  = help: keep one of them
 
 1 problem
 "
@@ -519,7 +521,7 @@ fn every_rule_of_a_spec_has_its_words() {
         ),
         (
             "replicas: { a: 30, b: 30 }",
-            "[range] `replicas`: 60 in all regions together are more than 50",
+            "[range] `replicas`: 60 in all regions together, expected at most 50",
         ),
         (
             "release: 1",
@@ -544,7 +546,7 @@ fn every_rule_of_a_spec_has_its_words() {
         ),
         (
             "ready: { within: 1m }",
-            "[missing-field] `ready`: missing field `path`",
+            "[missing-field] `ready`: missing field `path`; `reconciler explain service.ready` shows all of its fields",
         ),
         (
             "ready: { pth: / }",
@@ -618,7 +620,7 @@ fn every_rule_of_a_spec_has_its_words() {
         ),
         (
             "registry: { username: deploy }",
-            "[missing-field] `registry`: missing field `password`",
+            "[missing-field] `registry`: missing field `password`; `reconciler explain service.registry` shows all of its fields",
         ),
         (
             "registry: { username: deploy, password: hunter2 }",
@@ -666,7 +668,7 @@ fn every_rule_of_a_spec_has_its_words() {
         ),
         (
             "variables: { A: {} }",
-            "[wrong-type] `A`: expected text, a whole number, true or false, `{ from: { secret: NAME } }` or `{ absent: true }`, found a map",
+            "[wrong-type] `A`: expected text, a whole number, true or false, `{ from: { secret: NAME } }` or `{ absent: true }`, found an empty map",
         ),
         (
             "variables: { A: { absent: false } }",
