@@ -13,8 +13,8 @@ pub const WEB: &str = "5e27a000-0000-4000-8000-0000000000a1";
 pub const WORKER: &str = "5e27a000-0000-4000-8000-0000000000a2";
 pub const REDIS: &str = "5e27a000-0000-4000-8000-0000000000a3";
 
-pub fn runbook() -> Seed {
-    Seed::parse(include_str!("../../seeds/runbook.yaml")).unwrap()
+pub fn seed() -> Seed {
+    Seed::parse(include_str!("seed.yaml")).unwrap()
 }
 
 pub fn sandbox() -> Sandbox {
@@ -22,7 +22,7 @@ pub fn sandbox() -> Sandbox {
 }
 
 pub fn with(switches: Switches) -> Sandbox {
-    Sandbox::new(&runbook(), switches, Faults::none(), 7)
+    Sandbox::new(&seed(), switches, Faults::none(), 7)
 }
 
 pub fn switch(name: &str, value: &str) -> Sandbox {

@@ -17,7 +17,7 @@ fn volume(sandbox: &Sandbox, name: &str) -> VolumeView {
 }
 
 fn with_plan(plan: Plan, switches: Switches) -> Sandbox {
-    let seed = Seed { plan, ..runbook() };
+    let seed = Seed { plan, ..seed() };
     Sandbox::new(&seed, switches, Faults::none(), 7)
 }
 
