@@ -16,12 +16,15 @@ pub(super) struct Arguments {
     /// The kind, such as `Service`, or `plan` or `status`; all names where none is given.
     kind: Option<String>,
     /// Write all schemas into this directory.
-    #[arg(long, conflicts_with = "kind")]
+    #[arg(long, conflicts_with = "kind", env = "RECONCILER_WRITE")]
     write: Option<PathBuf>,
 }
 
-/// What is printed as JSON, beside the kinds, with its schema.
-const DOCUMENTS: [(&str, fn() -> String); 2] = [("plan", json::schema), ("status", status::schema)];
+/// A name with what writes its schema.
+type Printed = (&'static str, fn() -> String);
+
+/// What is printed as JSON, beside the kinds.
+const DOCUMENTS: [Printed; 2] = [("plan", json::schema), ("status", status::schema)];
 
 pub(super) fn schema(arguments: &Arguments, screen: &Screen) -> Exit {
     match (&arguments.write, &arguments.kind) {

@@ -200,7 +200,7 @@ pub(super) fn place<'a, S>(declared: &'a Declared<S>, path: &[&str]) -> &'a Plac
 }
 
 fn has_content(release: &Declared<release::Spec>, found: &mut Findings) {
-    let release::Spec { image, commit } = &release.spec;
+    let release::Spec { image, commit, .. } = &release.spec;
     if image.is_none() && commit.is_none() {
         let problem = Problem::at(
             place(release, &[]),
@@ -293,7 +293,7 @@ fn few_replicas(service: &Declared<Spec>, found: &mut Findings) {
         .fold(0_u32, |sum, count| sum.saturating_add(count.0));
     if sum > MAX_REPLICAS {
         let message =
-            format!("`replicas`: {sum} in all regions together are more than {MAX_REPLICAS}");
+            format!("`replicas`: {sum} in all regions together, expected at most {MAX_REPLICAS}");
         found.add(Problem::at(place(service, &["replicas"]), "range", message));
     }
 }

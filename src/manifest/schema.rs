@@ -321,38 +321,37 @@ impl<'a> Shape<'a> {
         }
     }
 
-    fn has(self, field: &str) -> bool {
-        let named = self
-            .schema
-            .get("properties")
-            .and_then(|fields| fields.get(field));
-        named.is_some()
-            || self
-                .schema
-                .get("additionalProperties")
-                .is_some_and(Value::is_object)
+    /// What an entry is held to, where this shape has such an entry.
+    fn entry(self, field: &str) -> Option<&'a Value> {
+        let named = self.schema.get("properties");
+        named
+            .and_then(|fields| fields.get(field))
+            .or_else(|| self.any_entry())
+    }
+
+    /// What the entries of a map are held to whose names are free, in the two ways in which a schema says it.
+    fn any_entry(self) -> Option<&'a Value> {
+        let by_pattern = self.schema.get("patternProperties");
+        by_pattern
+            .and_then(|patterns| patterns.as_object()?.values().next())
+            .or_else(|| self.schema.get("additionalProperties"))
+            .filter(|schema| schema.is_object())
     }
 
     /// The shape of an entry.
     pub fn below(self, field: &str) -> Option<Shape<'a>> {
-        self.alternatives().into_iter().find_map(|shape| {
-            let named = shape
-                .schema
-                .get("properties")
-                .and_then(|fields| fields.get(field));
-            let any = shape.schema.get("additionalProperties");
-            named
-                .or_else(|| any.filter(|schema| schema.is_object()))
-                .map(|schema| self.at(schema))
-        })
+        let alternatives = self.alternatives().into_iter();
+        let mut entries = alternatives.filter_map(|shape| shape.entry(field));
+        entries.next().map(|schema| self.at(schema))
     }
 
     /// Whether a map is of another alternative than the one that it is laid over.
     pub fn is_another<T>(self, under: &BTreeMap<String, T>, over: &BTreeMap<String, T>) -> bool {
         let alternatives = self.alternatives();
-        let alone = |shape: &Shape<'_>| over.keys().all(|field| shape.has(field));
-        let together =
-            |shape: &Shape<'_>| alone(shape) && under.keys().all(|field| shape.has(field));
+        let alone = |shape: &Shape<'_>| over.keys().all(|field| shape.entry(field).is_some());
+        let together = |shape: &Shape<'_>| {
+            alone(shape) && under.keys().all(|field| shape.entry(field).is_some())
+        };
         alternatives.len() > 1
             && !alternatives.iter().any(together)
             && alternatives.iter().any(alone)

@@ -2,7 +2,7 @@
 
 use crate::kinds::environment::{self, RemovedEntry, RemovedService};
 use crate::kinds::service;
-use crate::kinds::shown::few;
+use crate::kinds::shown::{few, one_line};
 use crate::kinds::step::{Address, Ask, Asked, Cause, Effect, Loss, NOTE, Step};
 use crate::kinds::variable::{Variable, stored_words};
 use crate::kinds::{Declared, Documents};
@@ -35,6 +35,7 @@ pub fn steps(desired: &Desired, world: &World) -> Asked {
             None => removing.whole_service(was, desired.environment()),
         }
     }
+    removing.migrations(before, now);
     removing.maintenances(before, now);
     removing.asked
 }
@@ -128,7 +129,7 @@ impl Removing<'_> {
                 }
             }
         }
-        self.fields(&holder, &was.document);
+        self.fields(&holder, &was.document, seen);
     }
 
     fn variable(
@@ -218,7 +219,7 @@ impl Removing<'_> {
     }
 
     /// Other fields stay as they are; one-shots have happened.
-    fn fields(&mut self, holder: &Holder<'_>, was: &Node) {
+    fn fields(&mut self, holder: &Holder<'_>, was: &Node, seen: &railway::Service) {
         let (Some(was), is) = (was.at(&["spec"]), holder.document.at(&["spec"])) else {
             return;
         };
@@ -232,7 +233,9 @@ impl Removing<'_> {
             let words = if field == "restartedAfter" {
                 "nothing to undo: it has happened".to_owned()
             } else {
-                "it stays as it is stored; write the old value to bring it back".to_owned()
+                let stored = service::stored_words(field, seen);
+                let what = stored.unwrap_or_else(|| "as it is stored".to_owned());
+                format!("it stays {what}; write the old value to bring it back")
             };
             self.tell(holder, field, words);
         }
@@ -280,6 +283,36 @@ impl Removing<'_> {
             }),
             ..step
         });
+    }
+
+    /// What an older release finds in a database that a newer one has changed.
+    fn migrations(&mut self, before: &Documents, now: &Documents) {
+        for (name, is) in &now.releases {
+            let was = before.releases.get(name);
+            let was = was.and_then(|was| was.spec.migration.as_ref());
+            let (Some(was), Some(newest)) = (was, &is.spec.migration) else {
+                continue;
+            };
+            if newest >= was {
+                continue;
+            }
+            let holder = Holder {
+                address: Address {
+                    kind: "Release",
+                    name: name.clone(),
+                },
+                document: &is.document,
+            };
+            let words = "the migrations in between stay in the database: the older release must work with them".to_owned();
+            let step = self.step(&holder, "migration", NOTE, Ask::Told(words));
+            self.asked.steps.push(Step {
+                from: Some(one_line(was)),
+                to: Some(one_line(newest)),
+                why: "an older release does not undo migrations".to_owned(),
+                origin: Some(is.origin(&["migration"]).clone()),
+                ..step
+            });
+        }
     }
 
     fn maintenances(&mut self, before: &Documents, now: &Documents) {

@@ -8,6 +8,8 @@ mod manifest;
 mod order;
 mod plans;
 mod probes;
+mod problems;
+mod readme;
 mod settles;
 mod wire;
 mod worlds;

@@ -204,7 +204,10 @@ fn an_overlay_may_choose_another_alternative() {
     let overlay = |spec: &str| {
         format!(
             "apiVersion: reconciler/v1alpha1\nkind: Maintenance\nmetadata: {{ name: site, from: base }}\nspec: {spec}\n---\n{}",
-            service("web, from: base", "variables: { OLD: { absent: true } }")
+            service(
+                "web, from: base",
+                "start: { absent: true }\nbeforeDeploy: { absent: true }\nvariables: { OLD: { absent: true } }"
+            )
         )
     };
     let load = |spec: &str| {
@@ -445,6 +448,8 @@ error[duplicate-key]: the key `replicas` is written twice
   |
 5 |   replicas: 1
   |   -------- first written here
+  |
+  = help: keep one of them
 
 1 problem
 "
@@ -516,7 +521,7 @@ fn every_rule_of_a_spec_has_its_words() {
         ),
         (
             "replicas: { a: 30, b: 30 }",
-            "[range] `replicas`: 60 in all regions together are more than 50",
+            "[range] `replicas`: 60 in all regions together, expected at most 50",
         ),
         (
             "release: 1",
@@ -541,7 +546,7 @@ fn every_rule_of_a_spec_has_its_words() {
         ),
         (
             "ready: { within: 1m }",
-            "[missing-field] `ready`: missing field `path`",
+            "[missing-field] `ready`: missing field `path`; `reconciler explain service.ready` shows all of its fields",
         ),
         (
             "ready: { pth: / }",
@@ -615,7 +620,7 @@ fn every_rule_of_a_spec_has_its_words() {
         ),
         (
             "registry: { username: deploy }",
-            "[missing-field] `registry`: missing field `password`",
+            "[missing-field] `registry`: missing field `password`; `reconciler explain service.registry` shows all of its fields",
         ),
         (
             "registry: { username: deploy, password: hunter2 }",
@@ -663,7 +668,7 @@ fn every_rule_of_a_spec_has_its_words() {
         ),
         (
             "variables: { A: {} }",
-            "[wrong-type] `A`: expected text, a whole number, true or false, `{ from: { secret: NAME } }` or `{ absent: true }`, found a map",
+            "[wrong-type] `A`: expected text, a whole number, true or false, `{ from: { secret: NAME } }` or `{ absent: true }`, found an empty map",
         ),
         (
             "variables: { A: { absent: false } }",
@@ -1276,7 +1281,7 @@ fn editors_see_what_load_sees() {
 
 #[test]
 fn explain_knows_every_field_of_every_kind() {
-    let text = manifest::explain("service.ready", 100).expect("it is a field");
+    let text = manifest::explain("service.ready", 110).expect("it is a field");
     assert_eq!(
         text,
         "\
@@ -1297,7 +1302,13 @@ EXAMPLE
     ready: { path: /api/live, within: 2m }
 "
     );
-    for kind in ["environment", "release", "service"] {
+    for kind in [
+        "environment",
+        "release",
+        "service",
+        "maintenance",
+        "approval",
+    ] {
         let text = manifest::explain(kind, 100).expect("it is a kind");
         let fields = text.lines().filter(|line| {
             line.starts_with("  ") && line.ends_with(')') && !line.starts_with("   ")

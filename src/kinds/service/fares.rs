@@ -22,11 +22,7 @@ impl Asking<'_> {
             return;
         };
         if let Status::Unknown(word) = &newest.status {
-            let reason = format!(
-                "its newest deployment is in a state that this version does not know: {}",
-                one_line(word)
-            );
-            return self.tell("look", Ask::Unseen(reason));
+            return self.tell("look", Ask::Unseen(unknown(word)));
         }
         let (settings, variables) = (self.managed_settings(), self.managed_variables());
         let load = Load {
@@ -345,4 +341,12 @@ fn restart(spec: &Spec, newest: Option<&Deployment>, now: Timestamp) -> Restart 
     } else {
         Restart::Due(after)
     }
+}
+
+/// A state that nobody knows is none to act on.
+pub(super) fn unknown(word: &str) -> String {
+    format!(
+        "its newest deployment is in a state that this version does not know: {}",
+        one_line(word)
+    )
 }

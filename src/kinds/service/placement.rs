@@ -50,7 +50,7 @@ pub(super) fn difference(
             );
         }
     };
-    let change = change(&wanted, stored);
+    let change = change(wanted, stored);
     if change.is_empty() {
         return None;
     }
@@ -81,16 +81,15 @@ fn has_one(seen: &Service) -> bool {
     seen.has_volume || seen.has_schedule()
 }
 
-/// What of a placement has to be written.
+/// What has to be written: all of the placement, since a look may be old, and half of a placement over another half leaves too few.
 fn change(
-    wanted: &BTreeMap<String, Option<u32>>,
+    wanted: BTreeMap<String, Option<u32>>,
     stored: &BTreeMap<String, u32>,
 ) -> BTreeMap<String, Option<u32>> {
-    wanted
+    let is_stored = wanted
         .iter()
-        .filter(|(region, count)| stored.get(*region).copied() != **count)
-        .map(|(region, count)| (region.clone(), *count))
-        .collect()
+        .all(|(region, count)| stored.get(region).copied() == *count);
+    if is_stored { BTreeMap::new() } else { wanted }
 }
 
 fn after(

@@ -264,6 +264,17 @@ pub(super) fn words(value: &SettingValue) -> String {
     }
 }
 
+/// What is stored for a field of a Service, as people read it; nothing for a field that holds no value.
+pub fn stored_words(field: &str, seen: &Service) -> Option<String> {
+    if field == "replicas" {
+        return super::placement_words(seen.placement.facts()?);
+    }
+    let name = SettingName::ALL
+        .into_iter()
+        .find(|name| name.word() == field)?;
+    Some(words(&seen.settings.value(name)))
+}
+
 fn limits_words(limits: railway::Limits) -> String {
     let cpu = limits.milli_cpu.map(|milli| {
         let whole = milli / 1000;

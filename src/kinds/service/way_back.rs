@@ -179,7 +179,10 @@ pub(super) fn runs_already<'a>(
         .is_some_and(|runs| is_same_image(runs, image));
     (runs
         && is_newer
-        && matches!(newest.status, Status::Rolling(_) | Status::Healthy)
+        && matches!(
+            newest.status,
+            Status::Rolling(_) | Status::Healthy | Status::Unknown(_)
+        )
         && !newest.stopped)
         .then_some(newest)
 }

@@ -48,7 +48,7 @@ fn an_environment_is_found_from_inside_its_own_directory() {
         .prints("production: valid (6 documents in 4 files");
     inside(&["diff"])
         .exits(1)
-        .prints("sizes.yaml:6 over ../base/app.yaml:7")
+        .prints("sizes.yaml:6 over ../base/app.yaml:9")
         .prints("Next: reconciler apply .\n");
 }
 
@@ -65,7 +65,7 @@ fn diff_prints_every_step_with_its_place_on_stdout_and_exits_1() {
         .prints(
             "production · sentia-manufacturing / production\n  make   scale web 2 → 3 (us-west2)",
         )
-        .prints("replicas: 3   production/sizes.yaml:6 over base/app.yaml:7")
+        .prints("replicas: 3   production/sizes.yaml:6 over base/app.yaml:9")
         .prints("release web 1.4.1 → 1.4.2")
         .prints("set worker.STRIPE_KEY → secret STRIPE_KEY, sealed");
     assert!(
@@ -247,8 +247,8 @@ fn show_prints_documents_in_force_with_the_place_of_every_line() {
     assert!(all.out.contains(&one.out));
     assert_eq!(by_kind.exits(0).out, one.out);
     let line = |part: &str| one.out.lines().find(|line| line.contains(part)).unwrap();
-    assert!(line("replicas: 3").ends_with("# production/sizes.yaml:6 over base/app.yaml:7"));
-    assert!(line("LOG_LEVEL: info").ends_with("# base/app.yaml:10"));
+    assert!(line("replicas: 3").ends_with("# production/sizes.yaml:6 over base/app.yaml:9"));
+    assert!(line("LOG_LEVEL: info").ends_with("# base/app.yaml:14"));
     let json = json.exits(0).json();
     assert_eq!(json[0]["spec"]["variables"]["LOG_LEVEL"], "info");
     assert_eq!(json[0]["spec"]["replicas"], 3);
@@ -403,6 +403,9 @@ fn every_command_has_help_and_the_version_is_told() {
         "diff",
         "plan",
         "apply",
+        "import",
+        "approve",
+        "status",
         "show",
         "schema",
         "explain",
@@ -498,4 +501,46 @@ fn status_tells_in_one_look_how_it_stands_and_who_changed_what_by_hand() {
         .prints("production   DEGRADED · ")
         .prints("way out: git revert")
         .prints("failed; the one before it serves");
+}
+
+/// A flag is a nuisance in a container: each can be a variable.
+#[test]
+fn every_flag_has_a_twin_among_the_variables() {
+    let scene = scene();
+    let overview = scene.run(&["--help"]).exits(0).out;
+    let commands = overview
+        .split("Commands:")
+        .nth(1)
+        .unwrap()
+        .lines()
+        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next())
+        .filter(|word| !word.is_empty() && *word != "help");
+    let mut flags = 0;
+    for command in commands {
+        let help = scene.run(&[command, "--help"]).exits(0).out;
+        let mut options: Vec<String> = Vec::new();
+        for line in help.split("Options:").nth(1).unwrap_or_default().lines() {
+            let begins = line.trim_start().starts_with('-');
+            match options.last_mut() {
+                Some(last) if !begins => *last += line,
+                _ => options.push(line.to_owned()),
+            }
+        }
+        for option in options {
+            let words = option.split_whitespace().collect::<Vec<_>>().join(" ");
+            let Some(flag) = words
+                .split([' ', ','])
+                .find_map(|word| word.strip_prefix("--"))
+            else {
+                continue;
+            };
+            if ["help", "version"].contains(&flag) {
+                continue;
+            }
+            let twin = format!("RECONCILER_{}", flag.to_uppercase().replace('-', "_"));
+            assert!(words.contains(&twin), "{command} --{flag}: {words}");
+            flags += 1;
+        }
+    }
+    assert!(flags > 30, "only {flags} flags were seen");
 }

@@ -1,11 +1,10 @@
 //! What is done at night, from the first command to the last: closing and opening, consent, removal, stopping, an import.
 
-use super::scene::{Ran, Scene, ended, scene, scene_of, until};
+use super::scene::{Ran, Scene, ended, git, scene, scene_of, until};
 use super::server::FAST;
 use sandbox::HandEdit;
 use serde_json::json;
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -102,25 +101,6 @@ fn an_application_that_cannot_start_is_closed_by_another_image_and_comes_back_wi
     assert_eq!(web.image.as_deref(), Some("ghcr.io/sentia/app:1.4.2"));
 }
 
-fn git(at: &Path, arguments: &[&str]) -> String {
-    let ran = Command::new("git")
-        .args([
-            "-c",
-            "user.name=anna",
-            "-c",
-            "user.email=anna@sentia.test",
-            "-c",
-            "init.defaultBranch=main",
-        ])
-        .args(arguments)
-        .current_dir(at)
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&ran.stderr).into_owned();
-    assert!(ran.status.success(), "git {arguments:?}: {told}");
-    String::from_utf8(ran.stdout).unwrap().trim().to_owned()
-}
-
 /// The manifests in a clone, with the repository that it is a clone of beside them.
 fn cloned(scene: Scene) -> Scene {
     let home = scene.home.path();
@@ -174,7 +154,7 @@ fn what_may_lose_data_waits_for_a_consent_in_git_that_is_used_once() {
     let digest = wanted(&scene, &[]);
 
     scene
-        .run(&["approve", "production", "--yes"])
+        .run(&["approve", "12345678", "production", "--yes"])
         .exits(2)
         .says(&format!("these are needed: {digest}"));
     scene
@@ -263,7 +243,11 @@ fn a_variable_that_git_no_longer_declares_goes_only_where_the_base_tells_that_it
 
 #[test]
 fn a_service_that_git_no_longer_names_is_deleted_with_consent_only() {
-    let scene = scene().in_step();
+    // Whether a project token may delete is open; an account's may.
+    let scene = scene()
+        .in_step()
+        .unset("RAILWAY_TOKEN")
+        .set("RAILWAY_API_TOKEN", "account-token");
     copy_of_production(&scene);
     let text = scene.read("base/app.yaml");
     let (before, after) = text
@@ -349,7 +333,10 @@ fn an_import_round_trips_and_writes_over_nothing() {
     for secret in ["sk_live_example", "hunter2", "postgres://app@db.example"] {
         assert!(!written.contains(secret), "{written}");
     }
-    assert!(written.contains("REDIS_URL: redis://${{redis.RAILWAY_PRIVATE_DOMAIN}}:6379"));
+    assert!(
+        written.contains("redis://${{redis.RAILWAY_PRIVATE_DOMAIN}}:6379"),
+        "{written}"
+    );
     scene
         .run(&["import", "copy"])
         .exits(2)

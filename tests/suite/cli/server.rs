@@ -38,7 +38,7 @@ pub struct Railway {
 }
 
 /// Deployments take a blink, so that an apply ends with its second look.
-pub const FAST: &str = "timings: { queue: 0.05, initialize: 0.05, build: 0.05, deploy: 0.05, healthcheck: 0.05, restart: 0.05, remove: 0.05 }\n";
+pub const FAST: &str = "timings: { queue: 0.05, initialize: 0.05, build: 0.05, pre_deploy: 0.05, deploy: 0.05, healthcheck: 0.05, restart: 0.05, remove: 0.05, backup: 0.05, migrate: 0.05 }\n";
 /// Deployments take longer than any test.
 pub const SLOW: &str = "timings: { build: 300, deploy: 300 }\n";
 
