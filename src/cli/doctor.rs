@@ -18,7 +18,7 @@ use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The directory of the environment; without one, only the way to Railway is checked.
+    /// The directory of the environment; without one, only the way to Railway is checked. --live reads no manifests.
     #[arg(env = "RECONCILER_DIRECTORY")]
     directory: Option<PathBuf>,
     #[command(flatten)]
@@ -47,6 +47,10 @@ const MOST_SECONDS_OFF: i64 = 30;
 pub(super) async fn doctor(arguments: &Arguments, config: &Config, screen: &Screen) -> Exit {
     if arguments.live.is_wanted() {
         return live::live(&arguments.live, config, screen).await;
+    }
+    if let Some(flag) = arguments.live.is_meant_for_it() {
+        screen.complain(&format!("{flag} goes with --live"));
+        return Exit::Trouble;
     }
     let clock = Clock::wall();
     let mut checks = Vec::new();

@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::kinds::shown::harmless;
 use crate::probe::{Audience, Finding, Manner, Names, Need, Probe, Report, Run, Sheet};
 use clap::ValueEnum;
+use clap::builder::FalseyValueParser;
 use serde_json::json;
 use std::fmt::Write as _;
 use std::io::{Write as _, stderr};
@@ -17,42 +18,36 @@ use std::sync::atomic::Ordering;
 
 #[derive(Debug, clap::Args)]
 #[group(skip)]
+#[command(next_help_heading = "With --live")]
 pub(super) struct Arguments {
-    /// Ask Railway itself what nobody states about it. Makes a throw-away environment in the project, and removes it.
-    #[arg(long, conflicts_with = "directory")]
+    /// Ask Railway itself what nobody states about it, in a throw-away environment that is made in the project and removed.
+    #[arg(long, env = "RECONCILER_LIVE", value_parser = FalseyValueParser::new())]
     live: bool,
-    /// The project in which the throw-away environment is made, by name or id.
-    #[arg(long, help_heading = "With --live", env = "RECONCILER_PROJECT")]
+    /// The project in which the throw-away environment is made, by name or id; a project token has its own.
+    #[arg(long, value_name = "NAME", env = "RECONCILER_PROJECT")]
     project: Option<String>,
-    /// With --read-only, the environment to look at, by name or id; a project token has its own.
-    #[arg(short, long, help_heading = "With --live")]
+    /// The environment to look at with --read-only, by name or id; a project token has its own.
+    #[arg(short, long, value_name = "NAME", env = "RECONCILER_ENVIRONMENT")]
     environment: Option<String>,
     /// Ask only what changes nothing.
-    #[arg(long, requires = "live", help_heading = "With --live")]
+    #[arg(long, env = "RECONCILER_READ_ONLY", value_parser = FalseyValueParser::new())]
     read_only: bool,
     /// Ask only these questions.
     #[arg(
         long,
-        requires = "live",
-        help_heading = "With --live",
         value_delimiter = ',',
-        value_name = "ID"
+        value_name = "ID",
+        env = "RECONCILER_ONLY"
     )]
     only: Vec<String>,
     /// List the questions, and ask nobody.
-    #[arg(long, requires = "live", help_heading = "With --live")]
+    #[arg(long, env = "RECONCILER_LIST", value_parser = FalseyValueParser::new())]
     list: bool,
     /// Do not ask whether to go on.
-    #[arg(short, long, help_heading = "With --live", env = "RECONCILER_YES", value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(short, long, env = "RECONCILER_YES", value_parser = FalseyValueParser::new())]
     yes: bool,
-    /// How to print it.
-    #[arg(
-        short,
-        long,
-        requires = "live",
-        help_heading = "With --live",
-        value_enum
-    )]
+    /// How to print it; RECONCILER_OUTPUT says it for all commands.
+    #[arg(short, long, value_enum)]
     output: Option<Output>,
 }
 
@@ -71,6 +66,20 @@ const TAG: usize = 6;
 impl Arguments {
     pub(super) fn is_wanted(&self) -> bool {
         self.live
+    }
+
+    /// A flag that means nothing without `--live`, where it was given by hand.
+    pub(super) fn is_meant_for_it(&self) -> Option<&'static str> {
+        let flags = [
+            ("--list", self.list),
+            ("--read-only", self.read_only),
+            ("--only", !self.only.is_empty()),
+            ("--output", self.output.is_some()),
+        ];
+        flags
+            .iter()
+            .find(|(_, is_given)| *is_given)
+            .map(|(flag, _)| *flag)
     }
 }
 
@@ -189,7 +198,7 @@ fn warning(run: &Run<'_>) -> String {
         probes.filter(|probe| probe.needs.contains(&need)).count()
     };
     format!(
-        "This makes the environment {} in project {}, and an empty one that it is a copy of. In it, one after the other and each for its own question: {} services, {} of them with a small public image that is deployed, {} with volumes; some domains, and a project token. Everything is removed afterwards. Deployments cost a little.",
+        "This makes the environment {} in project {}, and an empty one that it is a copy of. In it, one after the other and each for its own question: {} services, {} of them with a small public image that is deployed, {} with volumes; some domains, and a project token. Everything is removed afterwards. Deployments cost a little; all questions together take some 700 requests and half an hour.",
         run.names.environment(),
         run.place.project.name,
         count(Need::Service),

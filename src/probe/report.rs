@@ -3,6 +3,7 @@
 use super::ask::Asker;
 use super::seen::Kept;
 use super::sheet::Probe;
+use crate::kinds::shown::harmless;
 use crate::providers::railway::Place;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -118,6 +119,18 @@ impl<'a> Veil<'a> {
         without_ids(&text)
     }
 
+    /// The same on one line, and no longer than a person reads.
+    fn over_words(&self, text: &str) -> String {
+        // Before the words are cut: half a secret is not found any more.
+        let text = self.over(text);
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let text = harmless(&words.join(" "));
+        match text.char_indices().nth(LONGEST) {
+            Some((end, _)) => format!("{}…", &text[..end]),
+            None => text,
+        }
+    }
+
     fn over_value(&self, value: &Value) -> Value {
         let value = match value {
             Value::String(text) => Value::from(self.over(text)),
@@ -179,9 +192,12 @@ impl Finding {
         let seen = kept.iter().filter(|(name, _)| probe.keeps.contains(*name));
         let outcome = match outcome {
             Outcome::Unanswered { why } => Outcome::Unanswered {
-                why: veil.over(&why),
+                why: veil.over_words(&why),
             },
-            outcome => outcome,
+            Outcome::NotAsked { why } => Outcome::NotAsked {
+                why: veil.over_words(&why),
+            },
+            outcome @ (Outcome::Answered { .. } | Outcome::Another) => outcome,
         };
         Finding {
             id: probe.id.clone(),

@@ -107,7 +107,7 @@ fn a_person_is_told_what_will_be_made_before_it_is() {
     let no = on_terminal(&scene, live, &[]).types("Go on? [y/N]", "n\r");
     no.exits(2)
         .prints("This makes the environment reconciler-probe-")
-        .prints("Deployments cost a little.")
+        .prints("Deployments cost a little")
         .prints("nothing was asked or made");
     on_terminal(&scene, live, &[])
         .types("Go on? [y/N]", "\u{3}")
@@ -168,6 +168,17 @@ fn a_project_token_reads_and_names_what_needs_another_token() {
 #[test]
 fn what_is_wrong_has_its_exit_code() {
     let scene = with_account();
+    for flag in [
+        &["--list"][..],
+        &["--read-only"],
+        &["--only", "masked-values"],
+    ] {
+        scene
+            .run(&[&["doctor"], flag].concat())
+            .exits(2)
+            .prints_nothing()
+            .says(&format!("{} goes with --live", flag[0]));
+    }
     let live = |scene: &Scene, more: &[&str]| {
         let all = [&["doctor", "--live", "--yes"], more].concat();
         scene.run(&all).prints_nothing()

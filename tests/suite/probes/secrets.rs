@@ -75,7 +75,10 @@ async fn what_railway_says_against_it_is_told_without_the_token() {
         .only(&["masked-values"])
         .with_lens(|answer| {
             if answer.pointer("/data/environmentPatchCommit").is_some() {
-                *answer = serde_json::json!({ "errors": [{ "message": "refused for account-token in shop 5e27a000-0000-4000-8000-000000000001" }] });
+                let words =
+                    "refused for account-token\nin shop 5e27a000-0000-4000-8000-000000000001";
+                let long = format!("{words} {}", "on and on ".repeat(10_000));
+                *answer = serde_json::json!({ "errors": [{ "message": long }] });
             }
         });
 
@@ -83,9 +86,11 @@ async fn what_railway_says_against_it_is_told_without_the_token() {
 
     let text = report.text();
     assert!(
-        text.contains("**no answer**: Railway says: refused for *** in <project> <id 1>"),
+        text.contains("**no answer**: Railway says: refused for ***"),
         "{text}"
     );
+    assert!(text.contains("in <project> <id 1> on and on"), "{text}");
+    assert!(text.len() < 2_000);
 }
 
 #[tokio::test(start_paused = true)]
