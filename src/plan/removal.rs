@@ -170,6 +170,10 @@ impl Removing<'_> {
             }
             Maker::Asked => return,
             Maker::SomebodyElse => keeps("it was there before git declared it"),
+            Maker::Unseen(reason) => {
+                let step = self.step(holder, name, "remove", Ask::Unseen(reason));
+                return self.asked.steps.push(step);
+            }
             Maker::Unknown(reason) => keeps(&format!(
                 "{reason}; say `{{ absent: true }}` to take it away"
             )),
@@ -187,13 +191,14 @@ impl Removing<'_> {
                 return Maker::Asked;
             }
             (Seen::Unseen(reason), _) | (_, Seen::Unseen(reason)) => {
-                return Maker::Unknown(format!("it cannot be seen who made it ({reason})"));
+                return Maker::Unseen(format!("it cannot be seen who made it ({reason})"));
             }
             (Seen::Facts(history), Seen::Facts(written)) => (history, written),
         };
         let Some(Written { created_at, .. }) = written.get(&(owner.to_owned(), name.to_owned()))
         else {
-            return Maker::Unknown("Railway does not tell when it was made".to_owned());
+            let words = "Railway does not tell when it was made; `{ absent: true }` takes it away in any case";
+            return Maker::Unseen(words.to_owned());
         };
         let field = Field::Variable(name.to_owned());
         let made_by = history.patches.iter().find(|patch| {
@@ -350,6 +355,9 @@ impl Removing<'_> {
 enum Maker {
     Us,
     SomebodyElse,
+    /// It cannot be seen now.
+    Unseen(String),
+    /// It can never be seen.
     Unknown(String),
     Asked,
 }

@@ -8,7 +8,7 @@ use crate::kinds::Declared;
 use crate::kinds::demand::{Demand, Needed};
 use crate::kinds::difference::{Difference, Then};
 use crate::kinds::shown::{harmless, one_line};
-use crate::kinds::variable::{OneShot, missing_secret, written_after};
+use crate::kinds::variable::{OneShot, UNSEEN_WRITES, missing_secret, written_after};
 use crate::kinds::written::Size;
 use crate::source::Origin;
 use crate::world::railway::{
@@ -339,6 +339,9 @@ pub(super) fn registry_difference(
                     "missed: the registry's credentials were to be written at {after}, more than an hour ago"
                 );
                 return difference("rotate", Then::Told(words));
+            }
+            OneShot::Unseen => {
+                return difference("rotate", Then::Unseen(UNSEEN_WRITES.to_owned()));
             }
             OneShot::Done | OneShot::Ahead | OneShot::Unknown => {}
         }
