@@ -68,6 +68,17 @@ impl Clock {
         time.saturating_mul(u32::try_from(800 + share).unwrap_or(1000)) / 1000
     }
 
+    /// A short word by chance, for the name of something that must not meet another of its kind.
+    pub fn word(&self, length: usize) -> String {
+        // Without those that people take for one another.
+        let letters = b"abcdefghjkmnpqrstuvwxyz23456789";
+        let letter = |chance: u64| {
+            let at = usize::try_from(chance % letters.len() as u64).unwrap_or_default();
+            char::from(letters[at])
+        };
+        (0..length).map(|_| letter(self.chance())).collect()
+    }
+
     /// SplitMix64: small, and good enough to spread waits.
     fn chance(&self) -> u64 {
         let mut state = self.chance.lock().unwrap_or_else(PoisonError::into_inner);

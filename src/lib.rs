@@ -36,4 +36,6 @@ pub mod execute;
 
 pub mod reconcile;
 
+pub mod probe;
+
 pub mod cli;

@@ -3,10 +3,10 @@
 use super::Exit;
 use super::screen::Screen;
 use super::session::{self, Seat};
+use super::signals::on_signals;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::execute::Outcome;
-use crate::interrupt::{Interrupt, interrupt};
 use crate::kinds::step::Ask;
 use crate::manifest::Desired;
 use crate::plan::saved::Saved;
@@ -18,7 +18,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -54,7 +53,7 @@ async fn applied(arguments: &Arguments, config: &Config, screen: &Screen) -> Res
     };
     let seat = Seat::of(desired, clock, config, screen)?;
     let begun = seat.clock.now();
-    let (interrupt, is_asking) = on_signals();
+    let (interrupt, is_asking) = on_signals(|| {});
     let mut watcher = Operator {
         screen,
         is_asking,
@@ -121,44 +120,6 @@ fn read_bounded(what: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut file = std::fs::File::open(what)?.take(LARGEST_PLAN);
     file.read_to_end(&mut bytes).map(|_| bytes)
-}
-
-/// The first Ctrl-C or SIGTERM stops between two actions; the second at once, and so does the first while a question is open: then a read
-/// of the terminal holds up everything else, so that signals have a thread of their own.
-fn on_signals() -> (Interrupt, Arc<AtomicBool>) {
-    let (stop, interrupt) = interrupt();
-    let is_asking = Arc::new(AtomicBool::new(false));
-    let asks = is_asking.clone();
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .build();
-        let Ok(runtime) = runtime else { return };
-        runtime.block_on(async {
-            let Some(mut signals) = signals() else { return };
-            next(&mut signals).await;
-            stop.now();
-            if !asks.load(Ordering::SeqCst) {
-                next(&mut signals).await;
-            }
-            std::process::exit(Exit::Interrupted.code().into());
-        });
-    });
-    (interrupt, is_asking)
-}
-
-fn signals() -> Option<(Signal, Signal)> {
-    Some((
-        signal(SignalKind::interrupt()).ok()?,
-        signal(SignalKind::terminate()).ok()?,
-    ))
-}
-
-async fn next((interrupt, terminate): &mut (Signal, Signal)) {
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

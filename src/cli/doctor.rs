@@ -1,6 +1,7 @@
 //! `reconciler doctor`: what is there, what is missing, and what to do about it.
 
 use super::Exit;
+use super::live;
 use super::screen::Screen;
 use super::session;
 use crate::clock::Clock;
@@ -17,9 +18,11 @@ use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The directory of the environment; without one, only the way to Railway is checked.
+    /// The directory of the environment; without one, only the way to Railway is checked. --live reads no manifests.
     #[arg(env = "RECONCILER_DIRECTORY")]
     directory: Option<PathBuf>,
+    #[command(flatten)]
+    live: live::Arguments,
 }
 
 /// The result of one check.
@@ -42,6 +45,13 @@ enum Grade {
 const MOST_SECONDS_OFF: i64 = 30;
 
 pub(super) async fn doctor(arguments: &Arguments, config: &Config, screen: &Screen) -> Exit {
+    if arguments.live.is_wanted() {
+        return live::live(&arguments.live, config, screen).await;
+    }
+    if let Some(flag) = arguments.live.is_meant_for_it() {
+        screen.complain(&format!("{flag} goes with --live"));
+        return Exit::Trouble;
+    }
     let clock = Clock::wall();
     let mut checks = Vec::new();
     let desired = manifests(arguments, &clock, screen, &mut checks);

@@ -5,11 +5,13 @@ mod approve;
 mod diff;
 mod doctor;
 mod import;
+mod live;
 mod output;
 mod schema;
 mod screen;
 mod session;
 mod show;
+mod signals;
 mod status;
 mod validate;
 
@@ -75,7 +77,7 @@ enum Command {
         /// A kind, or a path of fields below it.
         path: String,
     },
-    /// Check the token, the reach of Railway, clocks, secrets and manifests. The first command at night.
+    /// Check the token, the reach of Railway, clocks, secrets and manifests: the first command at night. With --live, ask Railway itself what nobody states.
     Doctor(doctor::Arguments),
     /// Print the completion script of a shell.
     Completion {

@@ -4,6 +4,7 @@ mod bad;
 mod good;
 mod killed;
 mod night;
+mod probes;
 mod scene;
 mod secrets;
 mod server;

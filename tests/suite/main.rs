@@ -7,6 +7,7 @@ mod import;
 mod manifest;
 mod order;
 mod plans;
+mod probes;
 mod problems;
 mod readme;
 mod settles;

@@ -1,5 +1,6 @@
 //! Railway's answers as values of the world: defaults filled in, masks kept as unknown, one bad part never spoiling another.
 
+use super::Place;
 use super::deploy::{self, text};
 use super::exchange::Problem;
 use crate::providers::Scope;
@@ -627,6 +628,45 @@ pub fn ids(projects: &[Value], scope: &Scope) -> Result<(String, String), Failur
     };
     let id = |node: &Value| node["id"].as_str().unwrap_or_default().to_owned();
     Ok((id(found), id(environment)))
+}
+
+/// The project of that name or id, and the environment where one is named.
+///
+/// # Errors
+/// As [`ids`].
+pub fn place(
+    projects: &[Value],
+    project: &str,
+    environment: Option<&str>,
+) -> Result<Place, Failure> {
+    let found = find(
+        projects.iter().map(|edge| &edge["node"]),
+        project,
+        "project",
+        "the token",
+    )?;
+    let environment = match environment {
+        None => None,
+        Some(wanted) => {
+            let edges = found["environments"]["edges"].as_array();
+            let nodes = edges.into_iter().flatten().map(|edge| &edge["node"]);
+            let within = format!("project {project}");
+            Some(named(find(nodes, wanted, "environment", &within)?))
+        }
+    };
+    Ok(Place {
+        project: named(found),
+        environment,
+    })
+}
+
+/// An id with its name.
+pub fn named(node: &Value) -> Named {
+    let text = |key: &str| node[key].as_str().unwrap_or_default().to_owned();
+    Named {
+        id: text("id"),
+        name: text("name"),
+    }
 }
 
 fn find<'a>(

@@ -1,4 +1,4 @@
-//! Every GraphQL document that is sent to Railway. A test holds each to the upstream schema and to the sandbox's own.
+//! Every GraphQL document that is sent to Railway, but for what `probe/` asks. A test holds each to the upstream schema and to the sandbox's own.
 
 /// What a plan reads of a project.
 macro_rules! project_parts {

@@ -11,6 +11,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
 use http::{Request, Response, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -31,7 +32,8 @@ const UNKNOWN: i64 = i64::MIN;
 pub(super) struct Exchange {
     transport: Arc<dyn Transport>,
     uri: http::Uri,
-    token: Token,
+    /// Without one, only what anybody may ask is answered.
+    token: Option<Token>,
     /// What upstream words must not repeat: the token, and the secrets that the manifests refer to.
     hidden: Arc<Scrubber>,
     clock: Clock,
@@ -47,6 +49,21 @@ pub(super) struct Exchange {
 pub(super) struct Answer {
     pub data: Value,
     pub problems: Vec<Problem>,
+}
+
+/// One exchange as it came, without the secrets that are known.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: u16,
+    /// Headers that are text, their names in small letters.
+    pub headers: BTreeMap<String, String>,
+    /// What was asked for; null where nothing came.
+    pub data: Value,
+    /// GraphQL's errors as they came.
+    pub errors: Vec<Value>,
+    /// From the request to the end of the answer.
+    pub took: Duration,
 }
 
 /// One error of a GraphQL answer.
@@ -102,7 +119,7 @@ impl Exchange {
             transport,
             uri,
             hidden: Arc::new(Scrubber::new([token.secret()])),
-            token,
+            token: Some(token),
             clock,
             count: Arc::default(),
             bytes: Arc::default(),
@@ -116,6 +133,18 @@ impl Exchange {
         Exchange {
             hidden: Arc::new(hidden),
             ..self
+        }
+    }
+
+    /// The same way with another token, or with none.
+    pub(super) fn with_token(&self, token: Option<Token>) -> Exchange {
+        let hidden = Scrubber::new(token.iter().map(Token::secret)).and(&self.hidden);
+        Exchange {
+            hidden: Arc::new(hidden),
+            token,
+            // Railway counts the requests of each token.
+            quiet: Arc::default(),
+            ..self.clone()
         }
     }
 
@@ -196,7 +225,50 @@ impl Exchange {
         reworded(failure, |text| one_line_long(&self.hidden.scrub(text)))
     }
 
+    /// One exchange as it came, sent once: what it says is for the caller to judge.
+    pub(super) async fn reply(
+        &self,
+        document: &str,
+        variables: &Value,
+        purpose: Purpose,
+    ) -> Result<Reply, Failure> {
+        let begun = self.clock.now();
+        let sent = self.sent(body(document, variables)).await;
+        let response = sent.map_err(|failure| self.without_secrets(failure))?;
+        let took = self.clock.now().duration_since(begun).unsigned_abs();
+        // Before it is taken apart: a secret may stand anywhere in it.
+        let text = self.hidden.scrub(&String::from_utf8_lossy(response.body()));
+        let answer: Value = serde_json::from_str(&text).unwrap_or_default();
+        let is_graphql = answer["data"].is_object() || answer["errors"].is_array();
+        if !is_graphql && response.status().is_server_error() {
+            return Err(not_graphql(response.status(), purpose));
+        }
+        let headers = response.headers().iter();
+        Ok(Reply {
+            status: response.status().as_u16(),
+            headers: headers
+                .filter_map(|(name, value)| {
+                    let value = self.hidden.scrub(value.to_str().ok()?);
+                    Some((name.as_str().to_owned(), value))
+                })
+                .collect(),
+            errors: answer["errors"].as_array().cloned().unwrap_or_default(),
+            data: answer["data"].clone(),
+            took,
+        })
+    }
+
     async fn once(&self, body: Bytes, purpose: Purpose) -> Result<Answer, Failure> {
+        let response = self.sent(body).await?;
+        let mut answer = judge(&response, purpose)?;
+        for problem in &mut answer.problems {
+            problem.message = self.hidden.scrub(&problem.message);
+        }
+        Ok(answer)
+    }
+
+    /// Whatever comes back, but for the wish to be asked later.
+    async fn sent(&self, body: Bytes) -> Result<Response<Bytes>, Failure> {
         let quiet = self.quiet.lock().map_or(None, |until| *until);
         if let Some(until) = quiet.filter(|until| self.clock.now() < *until) {
             return Err(Failure::Throttled { until });
@@ -213,28 +285,31 @@ impl Exchange {
             .fetch_add(response.body().len(), Ordering::Relaxed);
         let now = self.clock.now();
         self.note_offset(response.headers(), now);
-        let judged = judge(&response, purpose, now);
-        if let (Err(Failure::Throttled { until }), Ok(mut quiet)) = (&judged, self.quiet.lock()) {
-            *quiet = Some(*until);
+        if response.status() == StatusCode::TOO_MANY_REQUESTS {
+            let until = retry_at(response.headers(), now);
+            if let Ok(mut quiet) = self.quiet.lock() {
+                *quiet = Some(until);
+            }
+            return Err(Failure::Throttled { until });
         }
-        let mut answer = judged?;
-        for problem in &mut answer.problems {
-            problem.message = self.hidden.scrub(&problem.message);
-        }
-        Ok(answer)
+        Ok(response)
     }
 
     fn request(&self, body: Bytes) -> Result<Request<Bytes>, Failure> {
-        let (name, value) = match &self.token {
-            Token::Project(token) => ("Project-Access-Token", token.reveal().to_owned()),
-            Token::Bearer(token) => (AUTHORIZATION.as_str(), format!("Bearer {}", token.reveal())),
-        };
-        let mut value = http::HeaderValue::from_str(value.trim())
-            .map_err(|_| Failure::Denied("the token holds signs that no token has".to_owned()))?;
-        value.set_sensitive(true);
-        Request::post(self.uri.clone())
-            .header(CONTENT_TYPE, "application/json")
-            .header(name, value)
+        let mut request = Request::post(self.uri.clone()).header(CONTENT_TYPE, "application/json");
+        if let Some(token) = &self.token {
+            let secret = token.secret().reveal();
+            let (name, value) = match token {
+                Token::Project(_) => ("Project-Access-Token", secret.to_owned()),
+                Token::Bearer(_) => (AUTHORIZATION.as_str(), format!("Bearer {secret}")),
+            };
+            let mut value = http::HeaderValue::from_str(value.trim()).map_err(|_| {
+                Failure::Denied("the token holds signs that no token has".to_owned())
+            })?;
+            value.set_sensitive(true);
+            request = request.header(name, value);
+        }
+        request
             .body(body)
             .map_err(|failure| Failure::Refused(failure.to_string()))
     }
@@ -255,8 +330,10 @@ impl Exchange {
 
 /// Whether a lost answer may have changed something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Purpose {
+pub enum Purpose {
+    /// It changes nothing.
     Read,
+    /// It may have.
     Write,
 }
 
@@ -288,13 +365,8 @@ pub(super) fn one_line_long(text: &str) -> String {
 }
 
 /// What an HTTP answer means (facts/railway.md 1).
-fn judge(response: &Response<Bytes>, purpose: Purpose, now: Timestamp) -> Result<Answer, Failure> {
+fn judge(response: &Response<Bytes>, purpose: Purpose) -> Result<Answer, Failure> {
     let status = response.status();
-    if status == StatusCode::TOO_MANY_REQUESTS {
-        return Err(Failure::Throttled {
-            until: retry_at(response.headers(), now),
-        });
-    }
     let parsed: Option<Value> = serde_json::from_slice(response.body()).ok();
     let Some(answer) =
         parsed.filter(|answer| answer["data"].is_object() || answer["errors"].is_array())

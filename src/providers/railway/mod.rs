@@ -15,6 +15,7 @@ use crate::world::railway::{self, Named, PatchState, Question, Railway, SettingV
 use crate::world::secret::{Scrubber, Secret};
 use crate::world::{Failure, Seen};
 use exchange::{Exchange, one_line_long};
+pub use exchange::{Purpose, Reply};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 
@@ -61,6 +62,60 @@ impl Client {
             .exchange
             .hiding(secrets.values().filter_map(Seen::facts));
         Client { exchange, ..self }
+    }
+
+    /// The same Railway for whoever holds another token, or none; what is hidden stays hidden.
+    #[must_use]
+    pub fn held_by(&self, token: Option<Token>) -> Client {
+        Client {
+            is_project_token: matches!(token, Some(Token::Project(_))),
+            exchange: self.exchange.with_token(token),
+            shared: self.shared.clone(),
+        }
+    }
+
+    /// One exchange as it came, sent once: for whoever asks what Railway does, and not what it holds.
+    ///
+    /// # Errors
+    /// As a [`Failure`] where no answer came, or where Railway wants to be asked later.
+    pub async fn reply(
+        &self,
+        document: &str,
+        variables: &Value,
+        purpose: Purpose,
+    ) -> Result<Reply, Failure> {
+        self.exchange.reply(document, variables, purpose).await
+    }
+
+    /// A text without the secrets that this client knows.
+    pub fn without_secrets(&self, text: &str) -> String {
+        self.exchange.hidden().scrub(text)
+    }
+
+    /// Whether the token is for one environment.
+    pub fn is_of_one_environment(&self) -> bool {
+        self.is_project_token
+    }
+
+    /// A project, and an environment of it where one is named; a project token has its own, and may be told which.
+    ///
+    /// # Errors
+    /// As a [`Failure`].
+    pub async fn place(
+        &self,
+        project: Option<&str>,
+        environment: Option<&str>,
+    ) -> Result<Place, Failure> {
+        if self.is_project_token {
+            let answer = self.exchange.read(documents::WHICH, json!({}));
+            let own = Place::of(&answer.await?.whole()?["projectToken"]);
+            return own.fitting(project, environment);
+        }
+        let Some(project) = project else {
+            let words = "say which project: `--project NAME`";
+            return Err(Failure::Refused(words.to_owned()));
+        };
+        answers::place(&self.projects().await?, project, environment)
     }
 
     /// How many requests were sent so far.
@@ -292,6 +347,11 @@ impl Client {
     }
 
     async fn resolve(&self, scope: &Scope) -> Result<(String, String), Failure> {
+        answers::ids(&self.projects().await?, scope)
+    }
+
+    /// Every project that the token shows, with the names of its environments.
+    async fn projects(&self) -> Result<Vec<Value>, Failure> {
         let mut projects = Vec::new();
         let mut after = Value::Null;
         for _ in 0..MOST_PAGES {
@@ -308,7 +368,7 @@ impl Client {
             );
             let info = &page["projects"]["pageInfo"];
             match info["hasNextPage"].as_bool() {
-                Some(false) => return answers::ids(&projects, scope),
+                Some(false) => return Ok(projects),
                 Some(true) if info["endCursor"] != after => after = info["endCursor"].clone(),
                 Some(true) | None => break,
             }
@@ -450,6 +510,41 @@ impl Client {
             Ok(answer) => Seen::Facts(answers::last_lines(&answer.data, LOG_LINES, &scrubber)),
             Err(failure) => Seen::Unseen(failure.to_string()),
         };
+    }
+}
+
+/// A project, and one of its environments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The project.
+    pub project: Named,
+    /// The environment, where one is meant.
+    pub environment: Option<Named>,
+}
+
+impl Place {
+    /// Of an object that has both.
+    fn of(both: &Value) -> Place {
+        Place {
+            project: answers::named(&both["project"]),
+            environment: Some(answers::named(&both["environment"])),
+        }
+    }
+
+    /// The same, if it is the one that is wanted.
+    fn fitting(self, project: Option<&str>, environment: Option<&str>) -> Result<Place, Failure> {
+        let fits = |named: &Named, wanted: Option<&str>| {
+            wanted.is_none_or(|wanted| named.id == wanted || named.name == wanted)
+        };
+        let here = self.environment.as_ref();
+        if fits(&self.project, project) && here.is_none_or(|here| fits(here, environment)) {
+            return Ok(self);
+        }
+        Err(Failure::Denied(format!(
+            "the project token is for {} / {}",
+            self.project.name,
+            here.map_or("?", |here| here.name.as_str())
+        )))
     }
 }
 

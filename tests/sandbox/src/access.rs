@@ -63,6 +63,16 @@ impl Caller {
             trouble: Some(trouble),
             ..Caller::nobody()
         };
+        if let Some(made) = state.tokens.get(token).filter(|_| project_header) {
+            return Caller {
+                kind: Some(TokenKind::Project),
+                project_id: Some(made.project_id.clone()),
+                environment_id: Some(made.environment_id.clone()),
+                read_only: false,
+                trouble: None,
+                ..nobody(Refusal::not_authorized())
+            };
+        }
         let known = state
             .seed
             .tokens

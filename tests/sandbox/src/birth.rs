@@ -44,6 +44,7 @@ pub fn first_state(seed: &Arc<Seed>, switches: Arc<Switches>, random_seed: u64) 
         copies: BTreeMap::new(),
         made: BTreeMap::new(),
         applies: BTreeMap::new(),
+        tokens: BTreeMap::new(),
         incident: None,
         slow_seconds: 0.0,
         outbox: Vec::new(),

@@ -62,8 +62,16 @@ impl State {
             .retain(|_, deployment| deployment.environment_id != id);
         let kept = &self.deployments;
         self.agenda.retain(|_, due| due.is_within(kept, id));
+        self.tokens.retain(|_, token| token.environment_id != id);
+        let elsewhere = |volume: &String| {
+            let mut others = self.environments.values();
+            others.any(|other| other.volume_instances.contains_key(volume))
+        };
+        let here = environment.volume_instances.keys();
+        let gone: Vec<String> = here.filter(|id| !elsewhere(id)).cloned().collect();
         let project = self.project_mut(&environment.project_id);
         project.environments.retain(|known| known != id);
+        project.volumes.retain(|id, _| !gone.contains(id));
     }
 
     /// The copy of another environment arrives, and is deployed.

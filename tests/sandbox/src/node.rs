@@ -20,7 +20,7 @@ use crate::nothing::nothing;
 use crate::page::Page;
 use crate::patch::Patch;
 use crate::refusal::Refusal;
-use crate::state::{Environment, Instance, Project, Service, State, VariableRecord, Volume};
+use crate::state::{Environment, Instance, Project, Service, State, Token, VariableRecord, Volume};
 use crate::time::Time;
 use crate::volumes::VolumeInstance;
 use crate::{fields, query};
@@ -78,6 +78,8 @@ pub enum Node<'s> {
     Deployment(&'s Deployment),
     Patch(&'s Environment, &'s Patch),
     ProjectToken(&'s Project, &'s Environment),
+    /// A project token as its owner sees it in a list.
+    Token(&'s Project, &'s Environment, &'s Token),
     Person,
     Workspace,
     Variable(
@@ -208,6 +210,9 @@ pub fn resolve<'s>(
         Node::Patch(environment, patch) => fields::patch(scene, environment, patch, &asked),
         Node::ProjectToken(project, environment) => {
             Ok(fields::project_token(scene, project, environment, &asked))
+        }
+        Node::Token(project, environment, token) => {
+            Ok(fields::token(project, environment, token, &asked))
         }
         Node::Person => Ok(fields::person(scene, &asked)),
         Node::Workspace => Ok(fields::workspace(scene, &asked)),

@@ -47,6 +47,8 @@ pub struct State {
     pub made: BTreeMap<(String, &'static str), Time>,
     /// Change sets that were applied, by id.
     pub applies: BTreeMap<String, Apply>,
+    /// Project tokens that were made after the start, by the secret itself.
+    pub tokens: BTreeMap<String, Arc<Token>>,
     /// What Railway itself says is wrong with it at the moment.
     pub incident: Option<String>,
     /// How long the answer to the mutation under way takes.
@@ -164,6 +166,17 @@ pub struct Service {
 pub struct Volume {
     pub id: String,
     pub name: String,
+    pub created: Time,
+}
+
+#[derive(Clone)]
+pub struct Token {
+    pub id: String,
+    pub name: String,
+    /// What is shown of it later on.
+    pub shown: String,
+    pub project_id: String,
+    pub environment_id: String,
     pub created: Time,
 }
 

@@ -116,6 +116,8 @@ pub struct Switches {
     pub project_token_may_name: bool,
     /// Whether a project token may apply change sets.
     pub project_token_may_apply: bool,
+    /// Whether anybody may ask for the schema, or only whoever has a token.
+    pub open_introspection: bool,
 }
 
 macro_rules! answers {
@@ -217,6 +219,7 @@ const ANSWERS: &[(&str, &[&str])] = &[
     ("project_token_may_back_up", BOTH),
     ("project_token_may_name", BOTH),
     ("project_token_may_apply", BOTH),
+    ("open_introspection", BOTH),
 ];
 const BOTH: &[&str] = &["false", "true"];
 
@@ -334,6 +337,7 @@ impl Default for Switches {
             project_token_may_back_up: true,
             project_token_may_name: true,
             project_token_may_apply: true,
+            open_introspection: true,
         }
     }
 }

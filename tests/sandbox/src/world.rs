@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use serde_json::Value;
 
-use crate::access::Caller;
+use crate::access::{Caller, code_shown};
 use crate::faults::Fault;
 use crate::graphql::{self, Body, Invalid, each_status};
 use crate::language::{Document, Language};
@@ -222,6 +222,15 @@ impl World {
             }
         }
         let caller = if asks_only_schema(operation) {
+            if let (false, Err(refusal)) = (self.state.switches.open_introspection, caller.check())
+            {
+                let code = code_shown(refusal.code, &self.state.switches);
+                return Ok(Reply {
+                    operation: graphql::described(operation),
+                    note: refusal.message.clone(),
+                    ..Reply::refused(StatusCode::OK, code, &refusal.message, trace)
+                });
+            }
             Caller::nobody()
         } else {
             caller

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
-use sandbox::{Faults, HandEdit, Sandbox, Seed, Switches, Time};
+use sandbox::{Faults, HandEdit, Sandbox, Seed, Time};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -47,7 +47,7 @@ impl Railway {
     pub fn of(yaml: &str) -> Railway {
         let mut seed = Seed::parse(yaml).unwrap();
         seed.start = Time::now();
-        let sandbox = Sandbox::new(&seed, Switches::default(), Faults::none(), 1);
+        let sandbox = Sandbox::new(&seed, seed.switches.clone(), Faults::none(), 1);
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let guard: Arc<Guard> = Arc::new(|_, _| Meets::Sandbox);

@@ -10,7 +10,7 @@ const APPLY: &[&str] = &["apply", "--yes", "production"];
 const MOMENT: Duration = Duration::from_secs(6);
 const AT_ONCE: Duration = Duration::from_millis(1500);
 
-fn signal(child: &Child, name: &str) {
+pub fn signal(child: &Child, name: &str) {
     let sent = Command::new("sh")
         .args(["-c", &format!("kill -{name} {}", child.id())])
         .status();

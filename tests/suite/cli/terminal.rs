@@ -101,12 +101,12 @@ fn waiting_is_told_in_a_log_only_when_it_is_for_something_else() {
 }
 
 /// The same on a terminal of its own.
-struct Terminal {
+pub struct Terminal {
     child: Child,
     arguments: Vec<String>,
 }
 
-fn on_terminal(scene: &Scene, arguments: &[&str], settings: &[(&str, &str)]) -> Terminal {
+pub fn on_terminal(scene: &Scene, arguments: &[&str], settings: &[(&str, &str)]) -> Terminal {
     let mut command = scene.command(&[]);
     let line = format!("{BINARY} {}", arguments.join(" "));
     let envs: Vec<(String, String)> = command
@@ -137,7 +137,7 @@ fn on_terminal(scene: &Scene, arguments: &[&str], settings: &[(&str, &str)]) -> 
 
 impl Terminal {
     /// Types after it was asked, and gives all that the screen showed.
-    fn types(mut self, after: &str, keys: &str) -> Ran {
+    pub fn types(mut self, after: &str, keys: &str) -> Ran {
         let mut shown = Vec::new();
         let mut screen = self.child.stdout.take().unwrap();
         let mut chunk = [0; 4096];
@@ -165,7 +165,7 @@ impl Terminal {
         }
     }
 
-    fn shows(self) -> Ran {
+    pub fn shows(self) -> Ran {
         self.types("\u{0}", "")
     }
 }

@@ -2,6 +2,7 @@
 
 use apollo_compiler::validation::Valid;
 use apollo_compiler::{ExecutableDocument, Schema};
+use reconciler::probe::Sheet;
 use reconciler::providers::railway::documents::ALL;
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -47,8 +48,11 @@ fn a_document_that_asks_for_what_is_not_there_would_be_found() {
 }
 
 fn all_are_valid(schema: &Valid<Schema>) {
+    let sheet = Sheet::read().unwrap();
+    let asked: Vec<(&str, &str)> = sheet.requests().collect();
     let problems: Vec<String> = ALL
         .iter()
+        .chain(&asked)
         .filter_map(|(name, document)| {
             let invalid = ExecutableDocument::parse_and_validate(schema, *document, *name).err()?;
             Some(format!("{name}: {}", invalid.errors))
@@ -56,6 +60,10 @@ fn all_are_valid(schema: &Valid<Schema>) {
         .collect();
     assert_eq!(problems, Vec::<String>::new());
     assert!(ALL.len() >= 15, "every document is in ALL");
+    assert!(
+        asked.len() >= 50,
+        "every request of the probe file is there"
+    );
 }
 
 /// An introspection answer as schema text.

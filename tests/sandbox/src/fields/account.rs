@@ -6,7 +6,7 @@ use crate::node::{Answer, Asked, Node, Scene};
 use crate::page::Page;
 use crate::plan::Plan;
 use crate::random::uuid_of;
-use crate::state::{Environment, Project};
+use crate::state::{Environment, Project, Token};
 
 pub fn person<'s>(scene: &'s Scene, asked: &Asked<'_>) -> Answer<'s> {
     let seed = &scene.state.seed;
@@ -71,5 +71,25 @@ pub fn project_token<'s>(
         "project" => Answer::One(Node::Project(project)),
         "environment" => Answer::One(Node::Environment(environment)),
         _ => Answer::plain(json!(null)),
+    }
+}
+
+/// A token of a list: of the secret itself only its beginning is told.
+pub fn token<'s>(
+    project: &'s Project,
+    environment: &'s Environment,
+    token: &Token,
+    asked: &Asked<'_>,
+) -> Answer<'s> {
+    match asked.field {
+        "id" => Answer::text(&token.id),
+        "name" => Answer::text(&token.name),
+        "displayToken" => Answer::text(&token.shown),
+        "createdAt" => Answer::text(token.created),
+        "projectId" => Answer::text(&project.id),
+        "environmentId" => Answer::text(&environment.id),
+        "project" => Answer::One(Node::Project(project)),
+        "environment" => Answer::One(Node::Environment(environment)),
+        _ => Answer::null(),
     }
 }

@@ -9,7 +9,7 @@ pub mod networking;
 mod project;
 mod service;
 
-pub use account::{person, project_token, workspace};
+pub use account::{person, project_token, token, workspace};
 pub use deployment::{deployment, events};
 pub use environment::{environment, patch, triggers, variable, volume_instance};
 pub use project::{environments, project, volume};

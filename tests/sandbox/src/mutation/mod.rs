@@ -206,6 +206,8 @@ impl Session<'_> {
             "volumeInstanceBackupLock" => self.backup_lock(asked),
             "volumeInstanceBackupRestore" => self.backup_restore(asked),
             "volumeInstanceBackupScheduleUpdate" => self.schedule_update(asked),
+            "projectTokenCreate" => self.token_create(asked),
+            "projectTokenDelete" => self.token_delete(asked),
             "projectCreate" => self.project_create(asked),
             "projectUpdate" => self.project_update(asked),
             _ => Err(Refusal::problem()),

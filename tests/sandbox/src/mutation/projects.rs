@@ -9,7 +9,7 @@ use crate::node::Asked;
 use crate::patch::Write;
 use crate::refusal::Refusal;
 use crate::seed::TokenKind;
-use crate::state::Project;
+use crate::state::{Project, Token};
 
 impl Session<'_> {
     pub(super) fn environment_create(&mut self, asked: &Asked<'_>) -> Result<Done, Refusal> {
@@ -71,6 +71,44 @@ impl Session<'_> {
         let state = self.state();
         state.drop_environment(id);
         state.outbox.push(effect);
+        yes()
+    }
+
+    /// A token for one environment; its secret is told this once.
+    pub(super) fn token_create(&mut self, asked: &Asked<'_>) -> Result<Done, Refusal> {
+        let input = asked.json("input");
+        self.caller
+            .check_kind(&[TokenKind::Account, TokenKind::Workspace])?;
+        let project = self.open_project(&text(&input, "projectId"))?;
+        let environment = text(&input, "environmentId");
+        self.open(&environment)?;
+        if self.state.environment(&environment)?.project_id != project.id {
+            return Err(Refusal::not_authorized());
+        }
+        let now = self.state.now;
+        let state = self.state();
+        let (secret, id) = (state.random.uuid(), state.random.uuid());
+        let token = Token {
+            id,
+            name: text(&input, "name"),
+            shown: format!("{}****", &secret[..4]),
+            project_id: project.id.clone(),
+            environment_id: environment,
+            created: now,
+        };
+        state.tokens.insert(secret.clone(), Arc::new(token));
+        Ok(Done::Leaf(secret.into()))
+    }
+
+    pub(super) fn token_delete(&mut self, asked: &Asked<'_>) -> Result<Done, Refusal> {
+        self.caller
+            .check_kind(&[TokenKind::Account, TokenKind::Workspace])?;
+        let id = asked.text("id");
+        let found = self.state.tokens.iter().find(|(_, token)| token.id == id);
+        let (secret, token) = found.ok_or_else(Refusal::not_authorized)?;
+        let (secret, environment) = (secret.clone(), token.environment_id.clone());
+        self.open(&environment)?;
+        self.state().tokens.remove(&secret);
         yes()
     }
 

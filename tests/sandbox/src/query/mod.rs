@@ -62,6 +62,18 @@ pub fn answer<'s>(scene: &'s Scene, asked: &Asked<'_>) -> Result<Answer<'s>, Ref
                 state.environment(environment)?,
             )))
         }
+        "projectTokens" => {
+            scene
+                .caller
+                .check_kind(&[TokenKind::Account, TokenKind::Workspace])?;
+            let project = project(scene, asked.text("projectId"))?;
+            let here = state.tokens.values().filter_map(|token| {
+                let environment = state.environments.get(&token.environment_id)?;
+                (token.project_id == project.id)
+                    .then(|| (token.id.clone(), Node::Token(project, environment, token)))
+            });
+            Ok(Page::of(here, asked, size))
+        }
         "project" => Ok(Answer::One(Node::Project(project(
             scene,
             asked.text("id"),

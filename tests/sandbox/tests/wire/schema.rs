@@ -115,6 +115,18 @@ fn written(of: &Value) -> String {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whether_introspection_needs_a_token_is_a_switch() {
+    let sandbox = switch("open_introspection", "false");
+    let query = "{ __schema { queryType { name } } }";
+
+    let nobody = send(&sandbox, None, query, json!({})).await.unwrap();
+    let somebody = ask(&sandbox, query, json!({})).await;
+
+    assert_eq!(nobody.error(), "Not Authorized");
+    assert_eq!(somebody.data()["__schema"]["queryType"]["name"], "Query");
+}
+
+#[tokio::test(start_paused = true)]
 async fn introspection_answers_without_a_token() {
     let sandbox = sandbox();
 

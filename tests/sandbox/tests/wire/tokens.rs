@@ -180,3 +180,52 @@ async fn what_does_not_exist_is_told_as_railway_does() {
     .unwrap();
     assert_eq!(coded.code(), "UNAUTHENTICATED");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_project_token_can_be_made_and_taken_back() {
+    let sandbox = sandbox();
+    let make = "mutation($input: ProjectTokenCreateInput!) { projectTokenCreate(input: $input) }";
+    let input = json!({ "projectId": PROJECT, "environmentId": STAGING, "name": "for a while" });
+    let made = ask(&sandbox, make, json!({ "input": input })).await.data();
+    let secret = made["projectTokenCreate"].as_str().unwrap();
+    let which = async || {
+        let request = http::Request::post("/graphql/v2?source=test")
+            .header("Project-Access-Token", secret)
+            .body(
+                json!({ "query": "{ projectToken { environmentId } }" })
+                    .to_string()
+                    .into(),
+            )
+            .unwrap();
+        let reply = sandbox.handle(request).await.unwrap();
+        String::from_utf8(reply.body().to_vec()).unwrap()
+    };
+    assert!(which().await.contains(STAGING));
+
+    let list = format!(
+        "{{ projectTokens(projectId: \"{PROJECT}\") {{ edges {{ node {{ id name displayToken environment {{ name }} }} }} }} }}"
+    );
+    let listed = ask(&sandbox, &list, json!({})).await.data();
+    let token = &listed["projectTokens"]["edges"][0]["node"];
+    assert_eq!(token["name"], "for a while");
+    assert_eq!(token["environment"]["name"], "staging");
+    assert!(!listed.to_string().contains(secret));
+    let take = "mutation($id: String!) { projectTokenDelete(id: $id) }";
+    ask(&sandbox, take, json!({ "id": token["id"] }))
+        .await
+        .data();
+
+    assert!(which().await.contains("Project Token not found"));
+    assert_eq!(
+        send(
+            &sandbox,
+            Some("production-token"),
+            make,
+            json!({ "input": input })
+        )
+        .await
+        .unwrap()
+        .error(),
+        "Not Authorized"
+    );
+}
