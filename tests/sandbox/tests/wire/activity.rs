@@ -150,7 +150,7 @@ async fn deployment_logs_have_windows_limits_and_a_time_to_live() {
 
 #[tokio::test(start_paused = true)]
 async fn a_replica_that_talks_too_much_is_cut_short() {
-    let mut seed = seed();
+    let mut seed = two_environments();
     let chatty = sandbox::Known {
         log: (0..600).map(|nth| format!("line {nth}")).collect(),
         ..sandbox::Known::default()

@@ -13,7 +13,7 @@ pub const WEB: &str = "5e27a000-0000-4000-8000-0000000000a1";
 pub const WORKER: &str = "5e27a000-0000-4000-8000-0000000000a2";
 pub const REDIS: &str = "5e27a000-0000-4000-8000-0000000000a3";
 
-pub fn seed() -> Seed {
+pub fn two_environments() -> Seed {
     Seed::parse(include_str!("seed.yaml")).unwrap()
 }
 
@@ -22,7 +22,7 @@ pub fn sandbox() -> Sandbox {
 }
 
 pub fn with(switches: Switches) -> Sandbox {
-    Sandbox::new(&seed(), switches, Faults::none(), 7)
+    Sandbox::new(&two_environments(), switches, Faults::none(), 7)
 }
 
 pub fn switch(name: &str, value: &str) -> Sandbox {

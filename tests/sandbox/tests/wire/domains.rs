@@ -180,7 +180,7 @@ async fn a_custom_domain_needs_dns_and_gets_a_certificate() {
 
 #[tokio::test(start_paused = true)]
 async fn a_certificate_may_be_refused_and_asked_for_again() {
-    let mut seed = seed();
+    let mut seed = two_environments();
     seed.broken_domains = vec!["bad.sentia.test".into()];
     let sandbox = Sandbox::new(&seed, Switches::default(), Faults::none(), 7);
     let made = ask(
@@ -304,7 +304,7 @@ async fn availability_plans_and_policies_are_told() {
     let available = data(&sandbox, "{ free: customDomainAvailable(domain: \"a.sentia.test\") { available message } bad: customDomainAvailable(domain: \"nonsense\") { available message } own: serviceDomainAvailable(domain: \"sentia-manufacturing.up.railway.app\") { available } }").await;
     let hobby = Seed {
         plan: Plan::Hobby,
-        ..seed()
+        ..two_environments()
     };
     let hobby = Sandbox::new(&hobby, Switches::default(), Faults::none(), 7);
     let custom = async |name: &str| {
@@ -318,7 +318,7 @@ async fn availability_plans_and_policies_are_told() {
     custom("a.sentia.test").await.data();
     custom("b.sentia.test").await.data();
     let third = custom("c.sentia.test").await;
-    let mut strict = seed();
+    let mut strict = two_environments();
     (
         strict.workspace.forbids_domains,
         strict.workspace.forbids_tcp_proxies,

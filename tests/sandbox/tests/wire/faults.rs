@@ -9,7 +9,7 @@ use crate::client::*;
 
 fn with_faults(faults: impl IntoIterator<Item = (usize, Fault)>) -> Sandbox {
     Sandbox::new(
-        &seed(),
+        &two_environments(),
         Switches::default(),
         Faults::script(BTreeMap::from_iter(faults)),
         7,
@@ -230,7 +230,12 @@ async fn one_status_may_be_a_word_from_the_future() {
 
 #[tokio::test(start_paused = true)]
 async fn seeded_faults_come_at_their_rate_until_they_are_stopped() {
-    let sandbox = Sandbox::new(&seed(), Switches::default(), Faults::seeded(11, 300), 7);
+    let sandbox = Sandbox::new(
+        &two_environments(),
+        Switches::default(),
+        Faults::seeded(11, 300),
+        7,
+    );
     for _ in 0..200 {
         let _ = send(
             &sandbox,

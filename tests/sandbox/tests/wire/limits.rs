@@ -28,7 +28,10 @@ async fn without_an_override_the_plan_decides() {
         (Plan::Hobby, 8.0, 8_000_000_000),
         (Plan::Pro, 24.0, 24_000_000_000),
     ] {
-        let seed = Seed { plan, ..seed() };
+        let seed = Seed {
+            plan,
+            ..two_environments()
+        };
         let sandbox = Sandbox::new(&seed, Switches::default(), Faults::none(), 7);
 
         let (all, own) = told(&sandbox).await;

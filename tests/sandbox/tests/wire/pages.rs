@@ -160,7 +160,7 @@ async fn a_release_whose_healthcheck_path_errs_never_gets_ready() {
 #[tokio::test(start_paused = true)]
 async fn visits_meet_no_fault_and_are_told_in_the_http_log() {
     let faults = Faults::script([(0, Fault::NotSent)].into());
-    let sandbox = Sandbox::new(&seed(), Switches::default(), faults, 7);
+    let sandbox = Sandbox::new(&two_environments(), Switches::default(), faults, 7);
     let id = sandbox.look().service("production", "web").active.clone();
 
     visit(&sandbox, "/orders", Some(DOMAIN)).await;

@@ -254,7 +254,7 @@ async fn requests_are_counted_by_the_second_and_told_in_headers() {
 
 #[tokio::test(start_paused = true)]
 async fn the_hourly_limit_follows_the_plan_and_resets() {
-    let mut seed = seed();
+    let mut seed = two_environments();
     seed.plan = sandbox::Plan::Free;
     let sandbox = Sandbox::new(
         &seed,
@@ -315,7 +315,7 @@ async fn without_a_query_string_the_edge_allows_ten_a_second() {
 
 async fn same_story(seed: u64) -> (String, String) {
     let sandbox = Sandbox::new(
-        &seed(),
+        &two_environments(),
         Switches::drawn(seed),
         Faults::seeded(seed, 300),
         seed,
@@ -373,7 +373,12 @@ fn every_switch_takes_every_answer_it_lists() {
 #[tokio::test(start_paused = true)]
 async fn no_drawn_world_ever_breaks_the_sandbox_or_its_own_answers() {
     for seed in 0..20 {
-        let sandbox = Sandbox::new(&seed(), Switches::drawn(seed), Faults::none(), seed);
+        let sandbox = Sandbox::new(
+            &two_environments(),
+            Switches::drawn(seed),
+            Faults::none(),
+            seed,
+        );
         let old = sandbox
             .look()
             .service("production", "web")

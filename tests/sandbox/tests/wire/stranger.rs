@@ -13,7 +13,13 @@ fn open_to_strangers() -> Sandbox {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/contracts/railway-schema.json");
     let schema = std::fs::read_to_string(path).unwrap_or_else(|_| SDL.to_string());
     let upstream = Upstream::parse(&schema).unwrap();
-    Sandbox::within(&upstream, &seed(), Switches::default(), Faults::none(), 7)
+    Sandbox::within(
+        &upstream,
+        &two_environments(),
+        Switches::default(),
+        Faults::none(),
+        7,
+    )
 }
 
 async fn told(sandbox: &Sandbox, token: &str, query: &str, variables: Value) -> Value {

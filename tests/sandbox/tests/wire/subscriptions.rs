@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::client::{WEB, seed};
+use crate::client::{WEB, two_environments};
 
 /// A small client: frames out are masked, as every client's have to be.
 struct Client(TcpStream);
@@ -89,7 +89,7 @@ impl Client {
 
 /// The world of the tests, in which a deployment takes a second.
 fn quick() -> Sandbox {
-    let mut seed: Seed = seed();
+    let mut seed: Seed = two_environments();
     let timings = &mut seed.timings;
     (
         timings.queue,

@@ -24,7 +24,7 @@ async fn exchange(address: std::net::SocketAddr) -> String {
 #[tokio::test]
 async fn it_answers_over_tcp_and_a_lost_reply_closes_the_connection() {
     let faults = Faults::script(BTreeMap::from([(1, Fault::LostAfter)]));
-    let sandbox = Sandbox::new(&seed(), Switches::default(), faults, 7);
+    let sandbox = Sandbox::new(&two_environments(), Switches::default(), faults, 7);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let router = sandbox.router();

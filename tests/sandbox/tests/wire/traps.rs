@@ -163,7 +163,7 @@ async fn a_name_that_is_taken_is_refused_for_environments_too() {
 
 #[tokio::test(start_paused = true)]
 async fn a_workspace_may_want_a_second_factor_of_people_and_not_of_tokens() {
-    let mut seed = seed();
+    let mut seed = two_environments();
     seed.workspace.requires_two_factor = true;
     let session = sandbox::TokenSeed {
         kind: sandbox::TokenKind::Session,
@@ -198,7 +198,7 @@ async fn a_workspace_may_want_a_second_factor_of_people_and_not_of_tokens() {
 
 #[tokio::test(start_paused = true)]
 async fn a_restricted_environment_is_named_and_not_shown() {
-    let mut seed = seed();
+    let mut seed = two_environments();
     let project = seed.projects.get_mut("sentia-manufacturing").unwrap();
     project
         .environments
@@ -378,7 +378,7 @@ async fn what_a_project_token_may_do_is_a_switch() {
 
 #[tokio::test(start_paused = true)]
 async fn a_region_that_goes_away_takes_no_more_replicas() {
-    let mut seed = seed();
+    let mut seed = two_environments();
     seed.regions[0].replaced_by = Some("us-east4-eqdc4a".into());
     let sandbox = Sandbox::new(&seed, Switches::default(), Faults::none(), 7);
     let scale = async |count: u32| {
@@ -470,7 +470,10 @@ async fn an_incident_is_told() {
 #[tokio::test(start_paused = true)]
 async fn each_plan_has_its_own_numbers() {
     for (plan, word, hours) in [(Plan::Trial, "trial", 24), (Plan::Enterprise, "pro", 360)] {
-        let seed = Seed { plan, ..seed() };
+        let seed = Seed {
+            plan,
+            ..two_environments()
+        };
         let sandbox = Sandbox::new(&seed, Switches::default(), Faults::none(), 7);
         let query = format!(
             "{{ project(id: \"{PROJECT}\") {{ subscriptionType subscriptionPlanLimit }} deployments(input: {{ environmentId: \"{PRODUCTION}\", serviceId: \"{WEB}\", status: {{ in: [REMOVED] }} }}) {{ edges {{ node {{ canRollback }} }} }} }}"

@@ -17,7 +17,10 @@ fn volume(sandbox: &Sandbox, name: &str) -> VolumeView {
 }
 
 fn with_plan(plan: Plan, switches: Switches) -> Sandbox {
-    let seed = Seed { plan, ..seed() };
+    let seed = Seed {
+        plan,
+        ..two_environments()
+    };
     Sandbox::new(&seed, switches, Faults::none(), 7)
 }
 

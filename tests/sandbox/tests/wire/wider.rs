@@ -30,7 +30,7 @@ fn wider() -> Sandbox {
 }
 
 fn within(upstream: &Upstream, switches: Switches) -> Sandbox {
-    Sandbox::within(upstream, &seed(), switches, Faults::none(), 7)
+    Sandbox::within(upstream, &two_environments(), switches, Faults::none(), 7)
 }
 
 /// The published file, where it is at hand.
