@@ -1,6 +1,8 @@
 //! How an environment stands: what is wrong, what is waited for and by whom, what is closed, how each service is, what drifted and who did it.
 
+pub mod event;
 pub mod text;
+pub mod view;
 
 use crate::kinds::Documents;
 use crate::kinds::service::{commit_words, image_words, placement_words};
