@@ -75,12 +75,16 @@ impl Memory {
     }
 }
 
-/// What is sent for a step: its intent, by this action.
+/// What is sent for a step: its intent, by its action.
 fn sending(step: &Step) -> String {
     match step.action() {
-        Some(Action::Railway(action)) => format!("{} by {}", step.intent(), action.word()),
+        Some(Action::Railway(action)) => by(&step.intent(), action),
         None => step.intent(),
     }
+}
+
+fn by(intent: &str, action: &railway::Action) -> String {
+    format!("{intent} by {}", action.word())
 }
 
 /// The plan with every step that may not be made now turned into a wait or a hold.
@@ -128,24 +132,37 @@ fn instead(step: &Step, railway: &Railway, memory: &Memory, now: Timestamp) -> O
         return None;
     };
     let Action::Railway(action) = action;
+    let mut past = None;
     if let railway::Action::Change(change) = action
         && let Some(ask) = not_alone(railway)
     {
-        let past_patches = past_patches(change).filter(|_| step.closes);
+        past = past_patches(change).filter(|_| step.closes);
         // Whether anything is staged cannot be seen: closing does not wait for that.
         let goes_on = step.closes && matches!(ask, Ask::Unseen(_));
-        match past_patches {
-            Some(action) => return Some(Ask::Make(Action::Railway(action))),
-            None if goes_on => {}
-            None => return Some(ask),
+        if past.is_none() && !goes_on {
+            return Some(ask);
         }
     }
     if action.class() == Class::Fresh
+        && past.is_none()
         && let Some(ask) = under_way(railway, now)
         && !(step.closes && matches!(ask, Ask::Unseen(_)))
     {
         return Some(ask);
     }
+    let action = past.as_ref().unwrap_or(action);
+    sent_before(step, action, railway, memory, now)
+        .or_else(|| past.map(|action| Ask::Make(Action::Railway(action))))
+}
+
+/// What becomes of a step to make, by an action, because of what was sent before.
+fn sent_before(
+    step: &Step,
+    action: &railway::Action,
+    railway: &Railway,
+    memory: &Memory,
+    now: Timestamp,
+) -> Option<Ask> {
     let intent = step.intent();
     if let Some(words) = memory.refused.get(&intent) {
         return Some(held(
@@ -163,7 +180,7 @@ fn instead(step: &Step, railway: &Railway, memory: &Memory, now: Timestamp) -> O
     {
         return Some(ask);
     }
-    if let Some(sent) = memory.sent.get(&sending(step)) {
+    if let Some(sent) = memory.sent.get(&by(&intent, action)) {
         if sent.times >= OFTEN && now.duration_since(sent.at).unsigned_abs() < SPAN {
             return Some(held(
                 format!("made {} times and still not so", sent.times),
