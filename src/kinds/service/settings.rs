@@ -12,8 +12,8 @@ use crate::kinds::variable::{OneShot, missing_secret, written_after};
 use crate::kinds::written::Size;
 use crate::source::Origin;
 use crate::world::railway::{
-    self, Field, History, READY_SECONDS, RESTARTS, Service, Setting, SettingName, SettingValue,
-    Settings, Status, VariableValue,
+    self, Field, History, PatchState, READY_SECONDS, RESTARTS, Service, Setting, SettingName,
+    SettingValue, Settings, Status, VariableValue,
 };
 use crate::world::{Seen, World};
 use jiff::Timestamp;
@@ -334,10 +334,9 @@ pub(super) fn registry_difference(
     }
     let was_written = history.facts().is_some_and(|history| {
         history.patches.iter().any(|patch| {
-            patch
-                .touched
-                .get(&seen.id)
-                .is_some_and(|fields| fields.contains(&Field::Registry))
+            let touched = patch.touched.get(&seen.id);
+            !matches!(patch.state, PatchState::Failed(_))
+                && touched.is_some_and(|fields| fields.contains(&Field::Registry))
         })
     });
     let was_pulled = seen
