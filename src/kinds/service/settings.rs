@@ -13,7 +13,7 @@ use crate::kinds::written::Size;
 use crate::source::Origin;
 use crate::world::railway::{
     self, Field, History, PatchState, READY_SECONDS, RESTARTS, Service, Setting, SettingName,
-    SettingValue, Settings, Status, VariableValue,
+    SettingValue, Settings, Source, Status, VariableValue,
 };
 use crate::world::{Seen, World};
 use jiff::Timestamp;
@@ -29,13 +29,13 @@ pub(super) struct Wish {
 }
 
 /// The declared settings, and what demands put in their place. What a document leaves open in a setting is as it is stored.
-pub(super) fn wishes(
-    declared: &Declared<Spec>,
-    demands: &[Demand],
-    stored: &Settings,
-) -> Vec<Wish> {
+pub(super) fn wishes(declared: &Declared<Spec>, demands: &[Demand], seen: &Service) -> Vec<Wish> {
+    let stored = &seen.settings;
+    // What is built from a repository cannot run another image, and keeps what goes with its own.
+    let takes_image = !matches!(seen.source, Source::Repository { .. });
     let demanded = demands
         .iter()
+        .filter(|_| takes_image)
         .find_map(|demand| match &demand.what {
             Needed::Image(instead) => Some((demand, instead)),
             Needed::Variable { .. } | Needed::Otherwise { .. } => None,

@@ -47,7 +47,7 @@ pub fn steps(declared: &Declared<Spec>, around: Around<'_>) -> Asked {
             seen,
             railway,
             around,
-            wishes: settings::wishes(declared, around.demands, &seen.settings),
+            wishes: settings::wishes(declared, around.demands, seen),
             asked: Asked::default(),
         }
         .all(),
