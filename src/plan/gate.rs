@@ -4,14 +4,14 @@ use super::Plan;
 use super::write::Write;
 use super::write::coalesce;
 use crate::kinds::service;
-use crate::kinds::shown::one_line;
+use crate::kinds::shown::{few, one_line};
 use crate::kinds::step::{Ask, Cause, Step};
 use crate::world::railway::{
     self, Change, Owner, PatchState, Question, Railway, Setting, Staged, Status, VariableValue,
 };
 use crate::world::{Action, Class, SETTLING, Seen, World};
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// What this process has done so far. It is a hint and no truth: with all of it lost, a repeat costs at most one deployment.
@@ -114,8 +114,37 @@ pub fn hold(mut plan: Plan, world: &World, memory: &Memory, now: Timestamp) -> P
             );
         }
     }
+    wait_for_nothing(&mut plan);
     plan.writes = coalesce(&plan);
     plan
+}
+
+/// What waits for changes of services for which nothing is made or waited for would wait for ever: they say themselves what holds them.
+fn wait_for_nothing(plan: &mut Plan) {
+    let moves = |step: &&Step| match step.ask {
+        Ask::Make(_) => true,
+        // A restart that is planned for later changes nothing now.
+        Ask::Wait { .. } => step.field != "restartedAfter" || step.deploys(),
+        Ask::Hold { .. } | Ask::Unseen(_) | Ask::Told(_) => false,
+    };
+    let moving: BTreeSet<String> = plan
+        .steps
+        .iter()
+        .filter(|step| step.after.is_empty())
+        .filter(moves)
+        .flat_map(|step| step.deploys.iter().chain([&step.of.name]))
+        .cloned()
+        .collect();
+    for step in &mut plan.steps {
+        let is_held =
+            !step.after.is_empty() && step.after.iter().all(|service| !moving.contains(service));
+        if let Ask::Wait { until, .. } = &step.ask
+            && is_held
+        {
+            let services = few(&step.after, 5);
+            step.ask = Ask::Told(format!("{until} once {services} can be changed"));
+        }
+    }
 }
 
 fn held(by: String, way_out: &str) -> Ask {

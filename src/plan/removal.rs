@@ -75,6 +75,7 @@ impl Removing<'_> {
             deploys: Vec::new(),
             loses: None,
             closes: false,
+            after: Vec::new(),
             ask,
         }
     }

@@ -78,6 +78,7 @@ fn plain_step(declared: &Declared<Spec>, verb: &'static str, ask: Ask) -> Step {
         deploys: Vec::new(),
         loses: None,
         closes: false,
+        after: Vec::new(),
         ask,
     }
 }
@@ -269,6 +270,7 @@ impl Asking<'_> {
             },
             loses: None,
             closes: false,
+            after: Vec::new(),
             ask,
         }
     }
