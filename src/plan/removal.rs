@@ -122,15 +122,24 @@ impl Removing<'_> {
             id: seen.id.clone(),
             name: is.name.clone(),
         });
+        // A patch would start it again.
+        let is_stopped = is.spec.stopped == Some(true);
         if let Seen::Facts(stored) = &seen.variables {
             for name in gone(&was.spec.variables, &is.spec.variables) {
-                if let Some(held) = stored.get(name) {
-                    self.variable(&holder, &owner, name, held, vec![is.name.clone()]);
+                match stored.get(name) {
+                    Some(_) if is_stopped => {
+                        let words = "it stays as it is: nothing is taken from a stopped service";
+                        self.tell(&holder, name, words.to_owned());
+                    }
+                    Some(held) => {
+                        self.variable(&holder, &owner, name, held, vec![is.name.clone()]);
+                    }
+                    None => {}
                 }
             }
         }
-        if let (Some(Replicas::Regions(was)), Some(Replicas::Regions(is))) =
-            (&was.spec.replicas, &is.spec.replicas)
+        if let (Some(Replicas::Regions(was)), Some(Replicas::Regions(is)), false) =
+            (&was.spec.replicas, &is.spec.replicas, is_stopped)
         {
             let gone = was.keys().filter(|region| !is.contains_key(*region));
             self.regions(&holder, &owner, seen, gone);
