@@ -197,6 +197,8 @@ pub const AUTHOR: &str = "reconciler: ";
 pub struct Patch {
     /// Railway's id.
     pub id: String,
+    /// When it began.
+    pub begun_at: Timestamp,
     /// When it was applied; for one under way, when it began.
     pub at: Timestamp,
     /// What became of it.

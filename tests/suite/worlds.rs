@@ -119,6 +119,8 @@ struct WrittenDeployment {
 struct WrittenPatch {
     id: String,
     at: Timestamp,
+    /// When it began, where that was before.
+    begun: Option<Timestamp>,
     /// `applying`, `committed`, or anything else as the words of a failure.
     #[serde(default)]
     state: Option<String>,
@@ -426,6 +428,7 @@ impl WrittenPatch {
         });
         Patch {
             id: self.id.clone(),
+            begun_at: self.begun.unwrap_or(self.at),
             at: self.at,
             state,
             message: self.message.clone(),

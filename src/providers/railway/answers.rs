@@ -491,6 +491,7 @@ fn patch(node: &Value) -> Option<Patch> {
     };
     Some(Patch {
         id: node["id"].as_str()?.to_owned(),
+        begun_at: time(&node["createdAt"]).or_else(|| time(&node["appliedAt"]))?,
         at: time(&node["appliedAt"]).or_else(|| time(&node["createdAt"]))?,
         state,
         message: node["message"].as_str().unwrap_or_default().to_owned(),

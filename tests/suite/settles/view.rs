@@ -183,6 +183,7 @@ fn history(state: &State, count: usize, at: Timestamp) -> History {
         .take(count)
         .map(|patch| Patch {
             id: patch.id.clone(),
+            begun_at: patch.created_at,
             at: if patch.applied_at <= at {
                 patch.applied_at
             } else {
