@@ -105,6 +105,7 @@ pub fn hold(mut plan: Plan, world: &World, memory: &Memory, now: Timestamp) -> P
             step.ask = instead;
         }
     }
+    one_after_the_other(&mut plan, now);
     plan.writes = coalesce(&plan);
     for write in failed_before(&plan.writes, railway) {
         for position in &write.0.steps {
@@ -117,6 +118,43 @@ pub fn hold(mut plan: Plan, world: &World, memory: &Memory, now: Timestamp) -> P
     wait_for_nothing(&mut plan);
     plan.writes = coalesce(&plan);
     plan
+}
+
+/// A deployment of a service waits for a change of what services share that brings one, too: made at once it would run without the change,
+/// or beside another that runs the same.
+fn one_after_the_other(plan: &mut Plan, now: Timestamp) {
+    let shares = |step: &&Step| {
+        matches!(
+            step.action(),
+            Some(Action::Railway(railway::Action::Change(Change {
+                of: Owner::Shared,
+                ..
+            })))
+        )
+    };
+    let changing: BTreeSet<String> = plan
+        .steps
+        .iter()
+        .filter(shares)
+        .flat_map(|step| step.deploys.iter().cloned())
+        .collect();
+    for step in &mut plan.steps {
+        let deploys = match step.action() {
+            Some(Action::Railway(
+                railway::Action::Deploy { service, .. }
+                | railway::Action::Redeploy { service, .. }
+                | railway::Action::Rollback { service, .. },
+            )) => changing.contains(&service.name),
+            _ => false,
+        };
+        if deploys && !step.closes {
+            step.ask = Ask::Wait {
+                until: "what it shares with other services is changed".to_owned(),
+                deadline: now.saturating_add(SETTLING).unwrap_or(Timestamp::MAX),
+                then: "look again".to_owned(),
+            };
+        }
+    }
 }
 
 /// What waits for changes of services for which nothing is made or waited for would wait for ever: they say themselves what holds them.

@@ -75,6 +75,7 @@ pub fn plan(desired: &Desired, world: &World, now: Timestamp) -> Plan {
         .chain(documents.services.values().map(|service| {
             let around = service::Around {
                 releases: &documents.releases,
+                shared: &desired.environment().spec.variables,
                 demands: demands.get(&service.name).map_or(&[], Vec::as_slice),
                 world,
                 now,

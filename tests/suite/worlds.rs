@@ -34,6 +34,9 @@ pub struct Written {
     staged_failed: Option<String>,
     #[serde(default)]
     history: Option<Vec<WrittenPatch>>,
+    /// Whether nobody has asked for the history.
+    #[serde(default)]
+    history_unasked: bool,
     /// Whether older patches than those written are out of sight.
     #[serde(default)]
     history_is_cut: bool,
@@ -197,7 +200,11 @@ impl Written {
                 },
                 |reason| Seen::Unseen(reason.clone()),
             ),
-            history,
+            history: if self.history_unasked {
+                Seen::Unasked
+            } else {
+                history
+            },
             written: self.written.as_ref().map_or(Seen::Unasked, |written| {
                 Seen::Facts(
                     written
