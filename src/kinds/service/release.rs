@@ -116,7 +116,8 @@ impl Asking<'_> {
     fn change_image(&mut self, image: &str, deploys: bool) -> (Effect, Ask) {
         // Where it runs already, going back once more would change nothing.
         let has_gone = runs_already(image, self.seen, &self.railway.history).is_some();
-        let back = if !has_gone && (!deploys || self.only_settings_deploy()) {
+        let may_go = (!deploys || self.only_settings_deploy()) && !self.around.is_patched;
+        let back = if !has_gone && may_go {
             let wanted = self.wanted_settings();
             way_back(image, &wanted, &self.declared.name, self.seen, self.railway)
         } else {

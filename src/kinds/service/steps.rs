@@ -26,6 +26,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Around<'a> {
     /// The releases by name.
     pub releases: &'a BTreeMap<String, Declared<release::Spec>>,
+    /// Whether a patch that takes something from it deploys it anyway.
+    pub is_patched: bool,
     /// The shared variables that the Environment declares.
     pub shared: &'a BTreeMap<String, Variable>,
     /// What other documents need of it.
@@ -160,7 +162,7 @@ impl Asking<'_> {
             self.stop(wanted.as_ref());
             return self.asked;
         }
-        let deploys = self.set(self.differences(), wanted.as_ref());
+        let deploys = self.set(self.differences(), wanted.as_ref()) || self.around.is_patched;
         self.push_to_deploy();
         match &wanted {
             Some(wanted) => self.release(wanted, deploys),
