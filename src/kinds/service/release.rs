@@ -2,12 +2,13 @@
 
 use super::carried::fresh_change;
 use super::content::{self, Content, Wanted};
+use super::fares::unknown_state;
 use super::settings;
 use super::steps::{Asking, not_yet};
-use super::way_back::{WayBack, runs_already, way_back};
+use super::way_back::{WayBack, put_back, runs_already, way_back};
 use crate::kinds::step::{Ask, Cause, Effect, Step};
 use crate::world::Action;
-use crate::world::railway::{self, Change, Owner, Setting, Source};
+use crate::world::railway::{self, Change, Owner, Setting, Source, Status};
 
 impl Asking<'_> {
     /// What should run, given whether a deployment comes of other changes anyway.
@@ -68,22 +69,26 @@ impl Asking<'_> {
         } else {
             self.after_way_back(&differences, Some(wanted))
         };
+        let loss = match &self.seen.source {
+            Source::Image(stored) if self.seen.has_volume => content::loss(stored, image),
+            Source::Image(_) | Source::Nothing | Source::Repository { .. } => None,
+        };
         let (effect, ask) = match after_way_back {
             Some(ask @ Ask::Make(_)) => (Effect::Nothing, ask),
             Some(ask) => (Effect::Instant, ask),
-            None => self.change_image(image, deploys),
+            None => match self.strange_way_back(image) {
+                Some(reason) => (Effect::Nothing, Ask::Unseen(reason)),
+                // Only a patch leaves a mark of the consent that it used.
+                None if loss.is_some() => self.patch_image(image),
+                None => self.change_image(image, deploys),
+            },
         };
         let undo = if effect == Effect::Instant {
             "revert"
         } else {
             "revert, instant while the image is kept"
         };
-        let loses = match &self.seen.source {
-            Source::Image(stored) if self.seen.has_volume && effect != Effect::Nothing => {
-                content::loss(stored, image)
-            }
-            Source::Image(_) | Source::Nothing | Source::Repository { .. } => None,
-        };
+        let loses = loss.filter(|_| effect != Effect::Nothing);
         let effect = if loses.is_some() {
             Effect::DataLoss
         } else {
@@ -112,6 +117,15 @@ impl Asking<'_> {
         self.planned_restart();
     }
 
+    /// Why nobody can tell whether a way back has brought the image already.
+    fn strange_way_back(&self, image: &str) -> Option<String> {
+        let newest = put_back(image, self.seen, &self.railway.history)?;
+        match &newest.status {
+            Status::Unknown(word) => Some(unknown_state(word)),
+            _ => None,
+        }
+    }
+
     /// Back to a kept deployment where that gives exactly what is wanted, else by a patch.
     fn change_image(&mut self, image: &str, deploys: bool) -> (Effect, Ask) {
         // Where it runs already, going back once more would change nothing.
@@ -123,11 +137,10 @@ impl Asking<'_> {
         } else {
             WayBack::None
         };
-        let service = self.named();
         match back {
             WayBack::To(deployment) => {
                 let action = Action::Railway(railway::Action::Rollback {
-                    service,
+                    service: self.named(),
                     deployment,
                     image: image.to_owned(),
                 });
@@ -140,8 +153,12 @@ impl Asking<'_> {
             }
             WayBack::None => {}
         }
+        self.patch_image(image)
+    }
+
+    fn patch_image(&self, image: &str) -> (Effect, Ask) {
         let action = railway::Action::Change(Change {
-            of: Owner::Service(service),
+            of: Owner::Service(self.named()),
             set: Setting::Image(image.to_owned()),
         });
         (self.redeploying(), Ask::Make(Action::Railway(action)))
