@@ -6,6 +6,8 @@ pub mod source;
 
 pub mod problem;
 
+pub mod wrap;
+
 pub mod world;
 
 pub mod kinds;
@@ -13,6 +15,10 @@ pub mod kinds;
 pub mod manifest;
 
 pub mod plan;
+
+pub mod import;
+
+pub mod status;
 
 pub mod clock;
 

@@ -8,6 +8,7 @@ use crate::manifest::Desired;
 use crate::plan::gate::{self, Memory};
 use crate::plan::{Plan, Standing, plan};
 use crate::providers::{Provider, Scope, Secrets};
+use crate::status::{self, Status};
 use crate::world::{Failure, World};
 use std::time::Duration;
 
@@ -67,6 +68,29 @@ impl Pass<'_> {
         }
         self.clock.sleep(self.clock.jittered(SOON)).await;
         self.look(memory).await
+    }
+
+    /// Looks, and learns what a status tells beside the plan.
+    ///
+    /// # Errors
+    /// As [`Pass::look`].
+    pub async fn status(&self, memory: &Memory) -> Result<Status, Failure> {
+        let mut looked = self.look_patiently(memory).await?;
+        let now = self.clock.now();
+        // The history first, then who made it.
+        for _ in 0..2 {
+            let questions = status::questions(&looked.plan, &looked.world);
+            if questions.is_empty() {
+                break;
+            }
+            self.provider.answer(&mut looked.world, &questions).await;
+        }
+        Ok(status::status(
+            self.desired,
+            &looked.world,
+            &looked.plan,
+            now,
+        ))
     }
 
     /// Carries out what a look asked for.

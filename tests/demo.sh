@@ -29,7 +29,9 @@ sandbox=$!
 for _ in $(seq 100); do grep -q listening "$home/sandbox.log" && break; sleep 0.1; done
 unset RAILWAY_API_TOKEN
 export RAILWAY_API_URL RAILWAY_TOKEN=production-token PRODUCTION_STRIPE_KEY=sk_live_of_the_demo CI=true COLUMNS="${COLUMNS:-110}"
+export RECONCILER_PAGES_URL
 RAILWAY_API_URL=$(sed -n 's/^sandbox listening on //p' "$home/sandbox.log")
+RECONCILER_PAGES_URL=${RAILWAY_API_URL%/graphql/v2}
 
 mkdir "$home/git"
 cp -r manifests/* "$home/git"

@@ -2,7 +2,7 @@
 
 use super::Exit;
 use super::screen::Screen;
-use super::session;
+use super::session::{self, Seat};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::execute::Outcome;
@@ -11,7 +11,7 @@ use crate::kinds::step::Ask;
 use crate::manifest::Desired;
 use crate::plan::saved::Saved;
 use crate::plan::{Plan, Standing, text};
-use crate::reconcile::{End, Looked, Pass, Watcher, until_in_step};
+use crate::reconcile::{End, Looked, Watcher, until_in_step};
 use crate::world::Failure;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -50,18 +50,10 @@ async fn applied(arguments: &Arguments, config: &Config, screen: &Screen) -> Res
             screen.complain("a saved plan has its own base: `--base` goes to `diff --out`");
             return Err(Exit::Trouble);
         }
-        Some(base) => desired.after(&session::manifests(base, &clock, screen)?.1),
-        None => desired,
+        base => session::after(desired, base.as_deref(), &clock, screen)?,
     };
-    let secrets = session::secrets(&desired, config);
-    let outside = session::outside(config, &clock, &secrets, screen)?;
-    let pass = Pass {
-        desired: &desired,
-        provider: &outside,
-        secrets: &secrets,
-        clock: &clock,
-    };
-    let begun = clock.now();
+    let seat = Seat::of(desired, clock, config, screen)?;
+    let begun = seat.clock.now();
     let (interrupt, is_asking) = on_signals();
     let mut watcher = Operator {
         screen,
@@ -77,17 +69,17 @@ async fn applied(arguments: &Arguments, config: &Config, screen: &Screen) -> Res
         unanswered: 0,
         refusal: None,
     };
-    let end = until_in_step(&pass, arguments.timeout, &mut watcher, &interrupt).await;
+    let end = until_in_step(&seat.pass(), arguments.timeout, &mut watcher, &interrupt).await;
     tracing::info!(
-        requests = outside.railway.requests(),
-        bytes = outside.railway.bytes(),
+        requests = seat.outside.railway.requests(),
+        bytes = seat.outside.railway.bytes(),
         writes = watcher.written,
         "applied"
     );
     match end {
         Ok(end) => Ok(watcher.end(
             end,
-            clock.now().duration_since(begun).unsigned_abs(),
+            seat.clock.now().duration_since(begun).unsigned_abs(),
             arguments.timeout,
         )),
         Err(failure) => Err(session::trouble(&failure, screen)),

@@ -2,7 +2,7 @@
 
 use super::Exit;
 use super::screen::Screen;
-use super::session;
+use super::session::{self, Seat};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::git::WorkTree;
@@ -11,7 +11,6 @@ use crate::kinds::shown::one_line;
 use crate::plan::Plan;
 use crate::plan::gate::Memory;
 use crate::problem::nearest;
-use crate::reconcile::Pass;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -50,19 +49,10 @@ pub(super) async fn approve(arguments: &Arguments, config: &Config, screen: &Scr
 async fn approved(arguments: &Arguments, config: &Config, screen: &Screen) -> Result<(), Exit> {
     let clock = Clock::wall();
     let (_, desired) = session::manifests(&arguments.directory, &clock, screen)?;
-    let desired = match &arguments.base {
-        Some(base) => desired.after(&session::manifests(base, &clock, screen)?.1),
-        None => desired,
-    };
-    let secrets = session::secrets(&desired, config);
-    let outside = session::outside(config, &clock, &secrets, screen)?;
-    let pass = Pass {
-        desired: &desired,
-        provider: &outside,
-        secrets: &secrets,
-        clock: &clock,
-    };
-    let looked = pass
+    let desired = session::after(desired, arguments.base.as_deref(), &clock, screen)?;
+    let seat = Seat::of(desired, clock, config, screen)?;
+    let looked = seat
+        .pass()
         .look_patiently(&Memory::default())
         .await
         .map_err(|failure| session::trouble(&failure, screen))?;
@@ -70,9 +60,10 @@ async fn approved(arguments: &Arguments, config: &Config, screen: &Screen) -> Re
         screen.complain(&words);
         Exit::Trouble
     })?;
-    let expire = desired.environment().spec.approvals.expire.0;
+    let expire = seat.desired.environment().spec.approvals.expire.0;
     let lasts = arguments.lasts.unwrap_or(expire).min(expire);
-    let until = clock
+    let until = seat
+        .clock
         .now()
         .saturating_add(lasts)
         .unwrap_or(jiff::Timestamp::MAX);
@@ -80,7 +71,8 @@ async fn approved(arguments: &Arguments, config: &Config, screen: &Screen) -> Re
         "{}\n  may lose {}\n  holds until {until:.0}, once",
         wanted.allow, wanted.loses
     ));
-    if !arguments.yes && !(screen.asks() && screen.confirms("Approve?")) {
+    let may_go_on = arguments.yes || screen.asks() && screen.confirms("Approve?");
+    if !may_go_on {
         screen.complain("nothing was written; at a terminal you are asked, elsewhere add --yes");
         return Err(Exit::Trouble);
     }

@@ -1,15 +1,15 @@
 //! `reconciler diff`.
 
 use super::Exit;
+use super::output::chosen;
 use super::screen::{Screen, json_text};
-use super::session;
+use super::session::{self, Seat};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::manifest::Desired;
 use crate::plan::gate::Memory;
 use crate::plan::{Plan, Standing, json, markdown, saved, text};
 use crate::providers::Secrets;
-use crate::reconcile::Pass;
 use crate::world::Seen;
 use clap::ValueEnum;
 use std::path::{Path, PathBuf};
@@ -20,8 +20,8 @@ pub(super) struct Arguments {
     #[arg(default_value = ".", env = "RECONCILER_DIRECTORY")]
     directory: PathBuf,
     /// How to print the plan.
-    #[arg(short, long, value_enum, default_value_t = Output::Text, env = "RECONCILER_OUTPUT")]
-    output: Output,
+    #[arg(short, long, value_enum)]
+    output: Option<Output>,
     /// Save the plan: `apply FILE` then does this and nothing else.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -36,9 +36,10 @@ pub(super) struct Arguments {
     base: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 enum Output {
     /// Changes only, for people.
+    #[default]
     Text,
     /// For machines.
     Json,
@@ -60,6 +61,7 @@ pub(super) async fn diff(arguments: &Arguments, config: &Config, screen: &Screen
 
 async fn planned(arguments: &Arguments, config: &Config, screen: &Screen) -> Result<Plan, Exit> {
     let clock = Clock::wall();
+    let output = chosen(arguments.output, config, screen)?;
     let (files, desired) = session::manifests(&arguments.directory, &clock, screen)?;
     let base = arguments.base.as_ref();
     let base = base
@@ -72,41 +74,35 @@ async fn planned(arguments: &Arguments, config: &Config, screen: &Screen) -> Res
         Some((files, base)) => (Some(files), desired.after(&base)),
         None => (None, desired),
     };
-    let secrets = if arguments.untrusted {
-        Secrets::new()
+    let seat = if arguments.untrusted {
+        Seat::without_secrets(desired, clock, config, screen)?
     } else {
-        session::secrets(&desired, config)
-    };
-    let outside = session::outside(config, &clock, &secrets, screen)?;
-    let pass = Pass {
-        desired: &desired,
-        provider: &outside,
-        secrets: &secrets,
-        clock: &clock,
+        Seat::of(desired, clock, config, screen)?
     };
     screen.moving("looking …");
-    let looked = pass
+    let looked = seat
+        .pass()
         .look_patiently(&Memory::default())
         .await
         .map_err(|failure| session::trouble(&failure, screen))?;
     let mut plan = looked.plan;
-    if let Some(note) = not_compared(&desired, &secrets) {
+    if let Some(note) = not_compared(&seat.desired, &seat.secrets) {
         plan.notes.push(note);
     }
     if let Some(out) = &arguments.out {
         save(
             out,
-            &saved::saved(&plan, &files, before.as_ref(), clock.now()),
+            &saved::saved(&plan, &files, before.as_ref(), seat.clock.now()),
             screen,
         )?;
     }
     tracing::info!(
-        requests = outside.railway.requests(),
-        bytes = outside.railway.bytes(),
+        requests = seat.outside.railway.requests(),
+        bytes = seat.outside.railway.bytes(),
         steps = plan.steps.len(),
         "looked"
     );
-    screen.result(&match arguments.output {
+    screen.result(&match output {
         Output::Text => text::text(&plan, screen.look()) + &what_next(&plan, arguments),
         Output::Json => json_text(&json::document(&plan)),
         Output::Markdown => markdown::markdown(&plan),

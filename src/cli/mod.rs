@@ -4,10 +4,13 @@ mod apply;
 mod approve;
 mod diff;
 mod doctor;
+mod import;
+mod output;
 mod schema;
 mod screen;
 mod session;
 mod show;
+mod status;
 mod validate;
 
 use crate::config::Config;
@@ -57,11 +60,15 @@ enum Command {
     Diff(diff::Arguments),
     /// Make it so, and look again until nothing is asked for.
     Apply(apply::Arguments),
+    /// Write manifests of what is there: only what is not a default, and no secret.
+    Import(import::Arguments),
     /// Consent to a held step that may lose something: writes the document, commits and pushes it.
     Approve(approve::Arguments),
+    /// Show how the environment stands: what is wrong, what is waited for, what is closed, each service, who changed what.
+    Status(status::Arguments),
     /// Print a document as it is in force, with the place of every line.
     Show(show::Arguments),
-    /// Print the JSON Schema of a kind, or of `diff -o json` as `plan`; or write all of them.
+    /// Print the JSON Schema of a kind, or of `diff -o json` as `plan` and `status -o json` as `status`; or write all of them.
     Schema(schema::Arguments),
     /// Explain a kind or a field: `explain service.ready.within`.
     Explain {
@@ -150,13 +157,15 @@ pub fn run() -> ExitCode {
 
 async fn command(command: Command, config: &Config, screen: &Screen) -> Exit {
     match command {
-        Command::Validate(arguments) => validate::validate(&arguments, screen),
+        Command::Validate(arguments) => validate::validate(&arguments, config, screen),
         Command::Diff(arguments) => diff::diff(&arguments, config, screen).await,
         Command::Apply(arguments) => apply::apply(&arguments, config, screen).await,
+        Command::Import(arguments) => import::import(&arguments, config, screen).await,
         Command::Approve(arguments) => approve::approve(&arguments, config, screen).await,
-        Command::Show(arguments) => show::show(&arguments, screen),
+        Command::Status(arguments) => status::status(&arguments, config, screen).await,
+        Command::Show(arguments) => show::show(&arguments, config, screen),
         Command::Schema(arguments) => schema::schema(&arguments, screen),
-        Command::Explain { path } => match explain(&path) {
+        Command::Explain { path } => match explain(&path, screen.width()) {
             Ok(text) => screen.result(&text),
             Err(words) => {
                 screen.complain(&words);

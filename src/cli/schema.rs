@@ -7,20 +7,24 @@ use crate::kinds::shown::one_line;
 use crate::manifest::{all_schemas, schema_of};
 use crate::plan::json;
 use crate::problem::nearest;
+use crate::status;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The kind, such as `Service`, or `plan`; all names where none is given.
+    /// The kind, such as `Service`, or `plan` or `status`; all names where none is given.
     kind: Option<String>,
     /// Write all schemas into this directory.
     #[arg(long, conflicts_with = "kind")]
     write: Option<PathBuf>,
 }
 
-/// What a plan as JSON is called beside the kinds.
-const PLAN: &str = "plan";
+/// A name with what writes its schema.
+type Printed = (&'static str, fn() -> String);
+
+/// What is printed as JSON, beside the kinds.
+const DOCUMENTS: [Printed; 2] = [("plan", json::schema), ("status", status::schema)];
 
 pub(super) fn schema(arguments: &Arguments, screen: &Screen) -> Exit {
     match (&arguments.write, &arguments.kind) {
@@ -31,19 +35,25 @@ pub(super) fn schema(arguments: &Arguments, screen: &Screen) -> Exit {
 }
 
 fn names() -> Vec<&'static str> {
-    KINDS.iter().map(|kind| kind.name).chain([PLAN]).collect()
+    let documents = DOCUMENTS.iter().map(|(name, _)| *name);
+    KINDS
+        .iter()
+        .map(|kind| kind.name)
+        .chain(documents)
+        .collect()
 }
 
 fn print(kind: &str, screen: &Screen) -> Exit {
     let known = names()
         .into_iter()
         .find(|name| name.eq_ignore_ascii_case(kind));
-    let text = match known {
-        Some(PLAN) => Some(json::schema()),
-        Some(name) => schema_of(name)
+    let document = DOCUMENTS.iter().find(|(name, _)| Some(*name) == known);
+    let text = match (known, document) {
+        (_, Some((_, schema))) => Some(schema()),
+        (Some(name), None) => schema_of(name)
             .and_then(|schema| serde_json::to_string_pretty(&schema).ok())
             .map(|text| text + "\n"),
-        None => None,
+        (None, None) => None,
     };
     if let Some(text) = text {
         return screen.result(&text);
@@ -57,11 +67,11 @@ fn print(kind: &str, screen: &Screen) -> Exit {
 }
 
 fn write(directory: &Path, screen: &Screen) -> Exit {
-    let plan = ("plan.schema.json".to_owned(), json::schema());
+    let documents = DOCUMENTS.map(|(name, schema)| (format!("{name}.schema.json"), schema()));
     let written = fs::create_dir_all(directory).and_then(|()| {
         all_schemas()
             .into_iter()
-            .chain([plan])
+            .chain(documents)
             .try_for_each(|(name, text)| fs::write(directory.join(name), text))
     });
     match written {

@@ -4,6 +4,7 @@ use super::{Color, Exit};
 use crate::config::Config;
 use crate::kinds::shown::{acts_on_the_screen, harmless};
 use crate::manifest::Style;
+use crate::manifest::yaml::escaped_json;
 use crate::plan::text::Look;
 use std::borrow::Cow;
 use std::io::{IsTerminal, Write, stderr, stdin, stdout};
@@ -20,6 +21,7 @@ pub struct Screen {
     error_color: bool,
     width: usize,
     moves: bool,
+    repaints: bool,
     asks: bool,
     last: Mutex<String>,
 }
@@ -45,9 +47,15 @@ impl Screen {
             error_color: colored(stderr().is_terminal()),
             width: told.or(seen).unwrap_or(WIDTH).max(NARROWEST),
             moves: stderr().is_terminal() && !in_ci && !plain,
+            repaints: stdout().is_terminal() && !in_ci && config.plain("TERM") != Some("dumb"),
             asks: stdin().is_terminal() && stderr().is_terminal() && !in_ci,
             last: Mutex::default(),
         }
+    }
+
+    /// Columns.
+    pub(super) fn width(&self) -> usize {
+        self.width
     }
 
     /// How a plan is printed.
@@ -85,6 +93,20 @@ impl Screen {
             Err(failure) if failure.kind() == std::io::ErrorKind::BrokenPipe => Exit::InStep,
             Err(_) => Exit::Trouble,
         }
+    }
+
+    /// Whether a result may take the place of the one before it.
+    pub(super) fn repaints(&self) -> bool {
+        self.repaints
+    }
+
+    /// Prints a result in the place of the one before, where the screen can do that.
+    pub(super) fn repaint(&self, text: &str) -> Exit {
+        self.clear();
+        if self.repaints {
+            let _ = stdout().lock().write_all(b"\x1b[H\x1b[2J");
+        }
+        self.result(text)
     }
 
     /// Prints a line for people on stderr.
@@ -190,20 +212,5 @@ fn color_at(text: &str) -> Option<usize> {
 /// A value as JSON that can be shown on a screen: what acts on it is escaped, as JSON has it.
 pub(super) fn json_text(value: &impl serde::Serialize) -> String {
     let text = serde_json::to_string_pretty(value).unwrap_or_default();
-    harmless_json(&text) + "\n"
-}
-
-/// JSON has such characters in its strings only, so they can be written in its own way.
-pub(super) fn harmless_json(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for sign in text.chars() {
-        if sign == '\n' || !acts_on_the_screen(sign) {
-            out.push(sign);
-            continue;
-        }
-        for unit in sign.encode_utf16(&mut [0; 2]) {
-            let _ = std::fmt::Write::write_fmt(&mut out, format_args!("\\u{unit:04x}"));
-        }
-    }
-    out
+    escaped_json(&text) + "\n"
 }

@@ -12,6 +12,7 @@ use crate::providers::http::{LONGEST, Tcp};
 use crate::providers::pages::Pages;
 use crate::providers::railway::Client;
 use crate::providers::{Outside, Secrets};
+use crate::reconcile::Pass;
 use crate::source::Files;
 use crate::world::Failure;
 use std::path::Path;
@@ -42,6 +43,74 @@ fn invalid(problems: &[Problem], files: &Files, screen: &Screen) -> Exit {
         if count == 1 { "problem" } else { "problems" }
     ));
     Exit::Invalid
+}
+
+/// What was declared before, where a directory says so: what is not declared any more is removed (design rule 4).
+pub(super) fn after(
+    desired: Desired,
+    base: Option<&Path>,
+    clock: &Clock,
+    screen: &Screen,
+) -> Result<Desired, Exit> {
+    match base {
+        Some(base) => Ok(desired.after(&manifests(base, clock, screen)?.1)),
+        None => Ok(desired),
+    }
+}
+
+/// What a command works with that looks at an environment.
+pub(super) struct Seat {
+    pub(super) desired: Desired,
+    pub(super) secrets: Secrets,
+    pub(super) outside: Outside,
+    pub(super) clock: Clock,
+}
+
+impl Seat {
+    /// With the secrets that the manifests refer to.
+    pub(super) fn of(
+        desired: Desired,
+        clock: Clock,
+        config: &Config,
+        screen: &Screen,
+    ) -> Result<Seat, Exit> {
+        let secrets = secrets(&desired, config);
+        Seat::with(secrets, desired, clock, config, screen)
+    }
+
+    /// With no secret at all.
+    pub(super) fn without_secrets(
+        desired: Desired,
+        clock: Clock,
+        config: &Config,
+        screen: &Screen,
+    ) -> Result<Seat, Exit> {
+        Seat::with(Secrets::new(), desired, clock, config, screen)
+    }
+
+    fn with(
+        secrets: Secrets,
+        desired: Desired,
+        clock: Clock,
+        config: &Config,
+        screen: &Screen,
+    ) -> Result<Seat, Exit> {
+        Ok(Seat {
+            outside: outside(config, &clock, &secrets, screen)?,
+            desired,
+            secrets,
+            clock,
+        })
+    }
+
+    pub(super) fn pass(&self) -> Pass<'_> {
+        Pass {
+            desired: &self.desired,
+            provider: &self.outside,
+            secrets: &self.secrets,
+            clock: &self.clock,
+        }
+    }
 }
 
 /// A client with the token of the process environment.

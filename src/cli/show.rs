@@ -1,9 +1,12 @@
 //! `reconciler show`: a document as it is in force, with the place of every line.
 
 use super::Exit;
-use super::screen::{Screen, harmless_json, json_text};
+use super::output::chosen;
+use super::screen::{Screen, json_text};
 use super::session;
 use crate::clock::Clock;
+use crate::config::Config;
+use crate::manifest::yaml::{escaped_json, scalar};
 use crate::source::{Node, Value};
 use clap::ValueEnum;
 use std::fmt::Write as _;
@@ -18,19 +21,24 @@ pub(super) struct Arguments {
     /// A document by name or as `Kind/name`; all of them where none is given.
     document: Option<String>,
     /// How to print it.
-    #[arg(short, long, value_enum, default_value_t = Output::Text, env = "RECONCILER_OUTPUT")]
-    output: Output,
+    #[arg(short, long, value_enum)]
+    output: Option<Output>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 enum Output {
     /// YAML with the place of every line.
+    #[default]
     Text,
     /// A list for machines, without places.
     Json,
 }
 
-pub(super) fn show(arguments: &Arguments, screen: &Screen) -> Exit {
+pub(super) fn show(arguments: &Arguments, config: &Config, screen: &Screen) -> Exit {
+    let output = match chosen(arguments.output, config, screen) {
+        Ok(output) => output,
+        Err(exit) => return exit,
+    };
     let desired = match session::manifests(&arguments.directory, &Clock::wall(), screen) {
         Ok((_, desired)) => desired,
         Err(exit) => return exit,
@@ -65,7 +73,7 @@ pub(super) fn show(arguments: &Arguments, screen: &Screen) -> Exit {
         ));
         return Exit::Trouble;
     }
-    screen.result(&match arguments.output {
+    screen.result(&match output {
         Output::Text => wanted
             .iter()
             .map(|(_, node)| text(node))
@@ -123,7 +131,7 @@ fn entries(node: &Node, depth: usize, lines: &mut Vec<(String, String)>) {
             )),
             Value::Map(_) | Value::List(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {
                 lines.push((
-                    format!("{start} {}", harmless_json(&entry.to_json().to_string())),
+                    format!("{start} {}", escaped_json(&entry.to_json().to_string())),
                     entry.origin.to_string(),
                 ));
             }
@@ -142,26 +150,4 @@ fn ordered<'a>(keys: impl Iterator<Item = &'a String>) -> Vec<&'a String> {
     let mut keys: Vec<&String> = keys.collect();
     keys.sort_by(|one, other| rank(one).cmp(&rank(other)).then_with(|| one.cmp(other)));
     keys
-}
-
-/// Plain where YAML cannot take it for anything but text, else in quotes.
-fn scalar(text: &str) -> String {
-    let starts_plainly = text
-        .chars()
-        .next()
-        .is_some_and(|sign| sign.is_ascii_alphabetic() || sign == '/' || sign == '_');
-    let is_plain = starts_plainly
-        && text
-            .chars()
-            .all(|sign| sign.is_ascii_alphanumeric() || "-_./@".contains(sign) || sign == ':')
-        && !text.ends_with(':');
-    let means_something = matches!(
-        text.to_lowercase().as_str(),
-        "true" | "false" | "null" | "yes" | "no" | "on" | "off" | "y" | "n"
-    );
-    if is_plain && !means_something {
-        text.to_owned()
-    } else {
-        harmless_json(&serde_json::Value::from(text).to_string())
-    }
 }

@@ -1,9 +1,11 @@
 //! `reconciler validate`.
 
 use super::Exit;
+use super::output::chosen;
 use super::screen::{Screen, json_text};
 use super::session;
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::files::read_directory;
 use crate::manifest::{annotations, load};
 use clap::ValueEnum;
@@ -15,13 +17,14 @@ pub(super) struct Arguments {
     #[arg(default_value = ".")]
     directories: Vec<PathBuf>,
     /// How to print problems.
-    #[arg(short, long, value_enum, default_value_t = Output::Text, env = "RECONCILER_OUTPUT")]
-    output: Output,
+    #[arg(short, long, value_enum)]
+    output: Option<Output>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 enum Output {
     /// As a compiler does.
+    #[default]
     Text,
     /// A list for machines, on stdout.
     Json,
@@ -29,9 +32,13 @@ enum Output {
     Github,
 }
 
-pub(super) fn validate(arguments: &Arguments, screen: &Screen) -> Exit {
+pub(super) fn validate(arguments: &Arguments, config: &Config, screen: &Screen) -> Exit {
+    let output = match chosen(arguments.output, config, screen) {
+        Ok(output) => output,
+        Err(exit) => return exit,
+    };
     let clock = Clock::wall();
-    if arguments.output == Output::Text {
+    if output == Output::Text {
         let results: Vec<Exit> = arguments
             .directories
             .iter()
@@ -50,7 +57,7 @@ pub(super) fn validate(arguments: &Arguments, screen: &Screen) -> Exit {
             Err(found) => problems.extend(found),
         }
     }
-    let text = match arguments.output {
+    let text = match output {
         Output::Github => annotations(&problems),
         Output::Json | Output::Text => json_text(&problems),
     };

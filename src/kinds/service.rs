@@ -10,7 +10,8 @@ mod steps;
 mod way_back;
 
 pub use carried::fresh_change;
-pub use placement::{stored_key as stored_region, words as placement_words};
+pub use content::{commit_words, image_words};
+pub use placement::words as placement_words;
 pub use steps::{Around, steps};
 
 use crate::kinds::variable::{self, Absent, Reference, Variable, VariableName};
@@ -40,7 +41,7 @@ pub struct Spec {
     pub start: Option<Command>,
     /// A command that runs once per deployment, before traffic. If it fails, the deployment before goes on serving.
     pub before_deploy: Option<Command>,
-    /// How many replicas: a number in one region, or a map of regions. Applied without a deployment.
+    /// How many replicas: a number in one region, or a map of all regions that have any. Applied without a deployment.
     pub replicas: Option<Replicas>,
     /// The health check that Railway makes while it deploys. It must answer 200 without the database, too.
     pub ready: Option<Ready>,
@@ -86,7 +87,7 @@ pub enum Command {
 pub enum Replicas {
     /// So many, in the one region where the service is.
     Number(#[schemars(range(min = 1, max = 50))] u32),
-    /// So many in each region.
+    /// So many in each region, and none in any other.
     Regions(#[schemars(extend("minProperties" = 1))] BTreeMap<String, Count>),
 }
 

@@ -88,6 +88,44 @@ fn names_a_secret(name: &str) -> bool {
     SECRET_NAMES.iter().any(|part| name.contains(part))
 }
 
+/// Nothing but references to other variables and what stands between the parts of an address: names, never values.
+pub fn is_harmless_template(value: &str) -> bool {
+    let mut outside = String::new();
+    let mut rest = value;
+    while let Some((before, after)) = rest.split_once("${{") {
+        let Some((inside, tail)) = after.split_once("}}") else {
+            return false;
+        };
+        // A function such as `secret()` makes a value of its own (facts/railway.md 8).
+        if inside.contains('(') {
+            return false;
+        }
+        outside.push_str(before);
+        outside.push(' ');
+        rest = tail;
+    }
+    outside.push_str(rest);
+    let words = outside.split(|sign: char| !sign.is_ascii_alphanumeric());
+    let is_harmless = |word: &str| {
+        SCHEMES.contains(&word) || word.chars().all(|sign| sign.is_ascii_digit()) && word.len() <= 5
+    };
+    words.filter(|word| !word.is_empty()).all(is_harmless)
+}
+
+/// What an address may begin with.
+const SCHEMES: &[&str] = &[
+    "http",
+    "https",
+    "redis",
+    "rediss",
+    "postgres",
+    "postgresql",
+    "mysql",
+    "mongodb",
+    "amqp",
+    "tcp",
+];
+
 /// Nothing but references to other variables: names, never values.
 fn is_reference(value: &str) -> bool {
     let mut rest = value.trim();

@@ -293,7 +293,7 @@ fn few_replicas(service: &Declared<Spec>, found: &mut Findings) {
         .fold(0_u32, |sum, count| sum.saturating_add(count.0));
     if sum > MAX_REPLICAS {
         let message =
-            format!("`replicas`: {sum} in all regions together are more than {MAX_REPLICAS}");
+            format!("`replicas`: {sum} in all regions together, expected at most {MAX_REPLICAS}");
         found.add(Problem::at(place(service, &["replicas"]), "range", message));
     }
 }

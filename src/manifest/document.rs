@@ -296,7 +296,8 @@ fn name(
 /// The pattern of names, as the schemas have it.
 pub const NAME_PATTERN: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$";
 
-fn is_name(name: &str) -> bool {
+/// Whether a text can be the name of a document.
+pub fn is_name(name: &str) -> bool {
     let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     name.len() <= 63
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())

@@ -4,14 +4,18 @@ use super::mask::quoted;
 use super::schema::{resolved, schema_of};
 use crate::kinds::KINDS;
 use crate::problem::nearest;
+use crate::wrap::wrapped;
 use serde_json::Value;
 use std::fmt::Write;
 
 /// Explains a kind or a field, as in `service` or `service.ready.within`. Below a variable or a region any name will do.
-pub fn explain(path: &str) -> Result<String, String> {
+///
+/// # Errors
+/// In words for people, where there is no such kind or field.
+pub fn explain(path: &str, width: usize) -> Result<String, String> {
     let mut steps = path.split('.').filter(|step| !step.is_empty());
     let Some(first) = steps.next() else {
-        return Ok(overview());
+        return Ok(overview(width));
     };
     let names = || KINDS.iter().map(|info| info.name);
     let Some(kind) = names().find(|name| name.eq_ignore_ascii_case(first)) else {
@@ -31,10 +35,10 @@ pub fn explain(path: &str) -> Result<String, String> {
     for step in steps.skip_while(|step| *step == "spec") {
         field = field.below(step)?;
     }
-    Ok(field.text(kind))
+    Ok(field.text(kind, width))
 }
 
-fn overview() -> String {
+fn overview(width: usize) -> String {
     let mut text = String::from("KINDS\n");
     for info in KINDS {
         let schema = schema_of(info.name).unwrap_or_default();
@@ -42,6 +46,7 @@ fn overview() -> String {
             &mut text,
             &info.name.to_lowercase(),
             first_sentence(described(&schema)),
+            width,
         );
     }
     text.push_str("\nreconciler explain KIND, or KIND.FIELD\n");
@@ -197,10 +202,18 @@ impl<'a> Field<'a> {
         allowed
     }
 
-    fn text(&self, kind: &str) -> String {
-        let mut text = format!("{}\n  {}\n", self.path, self.description());
+    fn text(&self, kind: &str, width: usize) -> String {
+        let mut text = format!("{}\n", self.path);
+        wrapped(&mut text, self.description(), "  ", "  ", width);
         let mut section = |title: &str, words: String| {
-            write!(text, "\n{title}  {words}\n").expect("a string takes everything");
+            text.push('\n');
+            wrapped(
+                &mut text,
+                &words,
+                &format!("{title}  "),
+                "          ",
+                width,
+            );
         };
         section(
             "TYPE    ",
@@ -230,6 +243,7 @@ impl<'a> Field<'a> {
                 &mut text,
                 &format!("{name} ({}{required})", short(&child.type_words())),
                 first_sentence(child.description()),
+                width,
             );
         }
         if let Some(any) = self.any_name() {
@@ -237,6 +251,7 @@ impl<'a> Field<'a> {
                 &mut text,
                 &format!("NAME ({})", short(&any.type_words())),
                 first_sentence(any.description()),
+                width,
             );
         }
         text.push_str("\nEXAMPLE\n");
@@ -267,8 +282,9 @@ fn short(title: &str) -> &str {
         .map_or(title, |(first, _)| first)
 }
 
-fn line(text: &mut String, name: &str, words: &str) {
-    writeln!(text, "  {name}\n      {words}").expect("a string takes everything");
+fn line(text: &mut String, name: &str, words: &str, width: usize) {
+    wrapped(text, name, "  ", "    ", width);
+    wrapped(text, words, "      ", "      ", width);
 }
 
 /// The part of a whole manifest that shows a field; a test reads every example with `load`.

@@ -10,7 +10,9 @@ mod render;
 mod schema;
 mod typed;
 mod words;
+pub mod yaml;
 
+pub use document::is_name;
 pub use explain::explain;
 pub use render::{Style, annotations, json, render};
 pub use schema::{all_schemas, schema_of};

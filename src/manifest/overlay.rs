@@ -3,6 +3,7 @@
 use super::Findings;
 use super::document::Document;
 use super::mask::quoted;
+use super::schema::{Shape, rules_of};
 use crate::kinds::KINDS;
 use crate::problem::{Problem, nearest};
 use crate::source::{Node, Origin, Place, Value};
@@ -217,10 +218,11 @@ fn merge_documents(under: Document, over: Document) -> Document {
         node,
     } = over;
     let Node { value, origin } = node;
+    let rules = rules_of(kind).map(|rules| Shape::whole(&rules.schema));
     let value = match (value, under.node.value) {
         (Value::Map(mut head), Value::Map(mut below)) => {
             if let (Some(over), Some(under)) = (head.remove("spec"), below.remove("spec")) {
-                head.insert("spec".to_owned(), merge(under, over));
+                head.insert("spec".to_owned(), merge(under, over, rules));
             }
             Value::Map(head)
         }
@@ -243,10 +245,16 @@ fn covering(over: Origin, under: Origin) -> Origin {
     }
 }
 
-/// Lays one value over another. `null` takes a field back to "not managed".
-fn merge(under: Node, over: Node) -> Node {
+/// Lays one value over another. `null` takes a field back to "not managed". Where a field has alternatives, as `by: { variable }` and
+/// `by: { image }`, one takes the whole place of another.
+fn merge(under: Node, over: Node, shape: Option<Shape<'_>>) -> Node {
     let origin = covering(over.origin, under.origin);
     let value = match (under.value, over.value) {
+        (Value::Map(below), Value::Map(entries))
+            if shape.is_some_and(|shape| shape.is_another(&below, &entries)) =>
+        {
+            without_nulls_below(Value::Map(entries))
+        }
         (Value::Map(mut merged), Value::Map(entries)) => {
             for (key, over) in entries {
                 let under = merged.remove(&key);
@@ -258,7 +266,8 @@ fn merge(under: Node, over: Node) -> Node {
                         },
                     ) => {}
                     (Some(under), over) => {
-                        merged.insert(key, merge(under, over));
+                        let shape = shape.and_then(|shape| shape.below(&key));
+                        merged.insert(key, merge(under, over, shape));
                     }
                     (None, over) => {
                         merged.insert(key, without_nulls(over));

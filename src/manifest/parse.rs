@@ -305,8 +305,11 @@ impl Reader<'_> {
                         format!("the key {name} is written twice"),
                     );
                     let first: &Node = first.get();
-                    self.problems
-                        .push(problem.related(&first.origin.place, "first written here"));
+                    self.problems.push(
+                        problem
+                            .help("keep one of them")
+                            .related(&first.origin.place, "first written here"),
+                    );
                 }
             }
         }

@@ -288,3 +288,72 @@ pub fn resolved<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
         .and_then(|pointer| root.pointer(pointer))
         .unwrap_or(schema)
 }
+
+/// A part of the schema of a `spec`, on the way down beside the values that it is for.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape<'a> {
+    root: &'a Value,
+    schema: &'a Value,
+}
+
+impl<'a> Shape<'a> {
+    /// The shape of the whole `spec`.
+    pub fn whole(root: &'a Value) -> Shape<'a> {
+        Shape { root, schema: root }
+    }
+
+    fn at(self, schema: &'a Value) -> Shape<'a> {
+        let schema = resolved(self.root, schema);
+        Shape { schema, ..self }
+    }
+
+    /// The shapes that a value here may have.
+    fn alternatives(self) -> Vec<Shape<'a>> {
+        let branches = ["anyOf", "oneOf"]
+            .iter()
+            .filter_map(|word| self.schema.get(word)?.as_array())
+            .flatten();
+        let alternatives: Vec<Shape<'a>> = branches.map(|branch| self.at(branch)).collect();
+        if alternatives.is_empty() {
+            vec![self]
+        } else {
+            alternatives
+        }
+    }
+
+    /// What an entry is held to, where this shape has such an entry.
+    fn entry(self, field: &str) -> Option<&'a Value> {
+        let named = self.schema.get("properties");
+        named
+            .and_then(|fields| fields.get(field))
+            .or_else(|| self.any_entry())
+    }
+
+    /// What the entries of a map are held to whose names are free, in the two ways in which a schema says it.
+    fn any_entry(self) -> Option<&'a Value> {
+        let by_pattern = self.schema.get("patternProperties");
+        by_pattern
+            .and_then(|patterns| patterns.as_object()?.values().next())
+            .or_else(|| self.schema.get("additionalProperties"))
+            .filter(|schema| schema.is_object())
+    }
+
+    /// The shape of an entry.
+    pub fn below(self, field: &str) -> Option<Shape<'a>> {
+        let alternatives = self.alternatives().into_iter();
+        let mut entries = alternatives.filter_map(|shape| shape.entry(field));
+        entries.next().map(|schema| self.at(schema))
+    }
+
+    /// Whether a map is of another alternative than the one that it is laid over.
+    pub fn is_another<T>(self, under: &BTreeMap<String, T>, over: &BTreeMap<String, T>) -> bool {
+        let alternatives = self.alternatives();
+        let alone = |shape: &Shape<'_>| over.keys().all(|field| shape.entry(field).is_some());
+        let together = |shape: &Shape<'_>| {
+            alone(shape) && under.keys().all(|field| shape.entry(field).is_some())
+        };
+        alternatives.len() > 1
+            && !alternatives.iter().any(together)
+            && alternatives.iter().any(alone)
+    }
+}

@@ -8,14 +8,18 @@ use crate::source::{Node, Origin};
 use jsonschema::ValidationError;
 use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Every way in which a `spec` breaks its rules.
 pub fn problems(document: &Document, spec: &Value, rules: &Rules) -> Vec<Problem> {
     let Some(node) = document.spec() else {
         return Vec::new();
     };
-    let teller = Teller { node, rules };
+    let teller = Teller {
+        kind: document.kind,
+        node,
+        rules,
+    };
     let mut told = Vec::new();
     for error in rules.validator.iter_errors(spec) {
         teller.tell(&error, &mut told);
@@ -33,6 +37,7 @@ pub fn problems(document: &Document, spec: &Value, rules: &Rules) -> Vec<Problem
 }
 
 struct Teller<'a> {
+    kind: &'a str,
     node: &'a Node,
     rules: &'a Rules,
 }
@@ -153,11 +158,17 @@ impl Teller<'_> {
         };
         if !is_mistyped {
             let holder = label(path);
-            told.push(self.at(
+            let problem = self.at(
                 path,
                 "missing-field",
                 format!("{holder}: missing field `{field}`"),
-            ));
+            );
+            let of = [self.kind.to_lowercase()].into_iter().chain(path.to_vec());
+            let of: Vec<String> = of.collect();
+            told.push(problem.help(format!(
+                "`reconciler explain {}` shows all of its fields",
+                of.join(".")
+            )));
         }
     }
 
@@ -176,12 +187,51 @@ impl Teller<'_> {
         let expected = self
             .expected(error)
             .unwrap_or_else(|| "expected something else".to_owned());
-        let found = value.map_or("something else", what);
-        told.push(self.at(
+        let found = match value {
+            Some(crate::source::Value::Map(entries)) => self.found_map(error, entries),
+            value => value.map_or("something else", what).to_owned(),
+        };
+        let problem = self.at(
             path,
             "wrong-type",
             format!("{}: {expected}, found {found}", label(path)),
-        ));
+        );
+        told.push(match (error.kind(), value) {
+            (
+                Kind::Type {
+                    kind: TypeKind::Single(name),
+                },
+                Some(crate::source::Value::Text(text)),
+            ) if name.to_string() == "boolean" => match truth(text) {
+                Some(meant) => problem.help(format!("write `{meant}`")),
+                None => problem,
+            },
+            _ => problem,
+        });
+    }
+
+    /// A map that is of no alternative: with the fields of several, or of none. Only names that some alternative knows are repeated.
+    fn found_map(&self, error: &ValidationError<'_>, entries: &BTreeMap<String, Node>) -> String {
+        let root = &self.rules.schema;
+        let branches = self
+            .holder(error)
+            .and_then(|schema| schema.get("anyOf")?.as_array());
+        let known: BTreeSet<&String> = branches
+            .into_iter()
+            .flatten()
+            .filter_map(|branch| resolved(root, branch).get("properties")?.as_object())
+            .flat_map(|fields| fields.keys())
+            .collect();
+        let given: Vec<String> = entries
+            .keys()
+            .filter(|key| known.contains(key))
+            .map(|key| format!("`{key}`"))
+            .collect();
+        match given.as_slice() {
+            [] if entries.is_empty() => "an empty map".to_owned(),
+            [] | [_] => "a map".to_owned(),
+            several => format!("a map with {}", several.join(" and ")),
+        }
     }
 
     /// `expected …`, after the title of the schema or its type.
@@ -279,6 +329,15 @@ fn one_of(branches: &[Vec<ValidationError<'static>>]) -> Option<String> {
     let words: Option<Vec<String>> = branches.iter().map(word).collect();
     let words = words.filter(|words| !words.is_empty())?;
     Some(format!("expected one of {}", words.join(", ")))
+}
+
+/// What old YAML took for a truth, and this language does not.
+fn truth(text: &str) -> Option<bool> {
+    match text.to_lowercase().as_str() {
+        "yes" | "on" | "true" | "y" | "enabled" => Some(true),
+        "no" | "off" | "false" | "n" | "disabled" => Some(false),
+        _ => None,
+    }
 }
 
 fn steps(pointer: &str) -> Vec<String> {

@@ -50,7 +50,7 @@ pub struct ApprovalDocument {
 }
 
 /// The Railway project and environment.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RailwayTarget {
     /// By id and name.

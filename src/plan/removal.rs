@@ -1,7 +1,7 @@
 //! What git declared before and does not declare now (design rule 4): taken away, kept and said, or held.
 
 use crate::kinds::environment::{self, RemovedEntry, RemovedService};
-use crate::kinds::service::{self, Replicas};
+use crate::kinds::service;
 use crate::kinds::shown::few;
 use crate::kinds::step::{Address, Ask, Asked, Cause, Effect, Loss, NOTE, Step};
 use crate::kinds::variable::{Variable, stored_words};
@@ -9,7 +9,7 @@ use crate::kinds::{Declared, Documents};
 use crate::manifest::Desired;
 use crate::source::{Node, Value};
 use crate::world::railway::{
-    self, AUTHOR, Change, Field, Owner, Patch, PatchState, Question, Railway, Service, Setting,
+    self, AUTHOR, Change, Field, Owner, Patch, PatchState, Question, Railway, Setting,
     VariableValue, Written,
 };
 use crate::world::{Action, Seen, World};
@@ -140,12 +140,6 @@ impl Removing<'_> {
                 }
             }
         }
-        if let (Some(Replicas::Regions(was)), Some(Replicas::Regions(is)), false) =
-            (&was.spec.replicas, &is.spec.replicas, is_stopped)
-        {
-            let gone = was.keys().filter(|region| !is.contains_key(*region));
-            self.regions(&holder, &owner, seen, gone);
-        }
         self.fields(&holder, &was.document);
     }
 
@@ -235,48 +229,6 @@ impl Removing<'_> {
                 "it was made before everything that Railway's history still shows".to_owned(),
             ),
         }
-    }
-
-    fn regions<'r>(
-        &mut self,
-        holder: &Holder<'_>,
-        owner: &Owner,
-        seen: &Service,
-        gone: impl Iterator<Item = &'r String>,
-    ) {
-        let Seen::Facts(stored) = &seen.placement else {
-            return;
-        };
-        let left: BTreeMap<String, Option<u32>> = gone
-            .map(|region| service::stored_region(region, stored, &self.railway.region_names))
-            .filter(|region| stored.contains_key(region))
-            .map(|region| (region, None))
-            .collect();
-        if left.is_empty() || left.len() == stored.len() {
-            return;
-        }
-        let names: Vec<String> = left.keys().cloned().collect();
-        let after = stored
-            .iter()
-            .filter(|(region, _)| !left.contains_key(*region))
-            .map(|(region, count)| (region.clone(), *count))
-            .collect();
-        if self.policy.variables == RemovedEntry::Keep {
-            let words = format!("{} stays: `removed.variables` says keep", few(&names, 5));
-            return self.tell(holder, "replicas", words);
-        }
-        let action = Action::Railway(railway::Action::Change(Change {
-            of: owner.clone(),
-            set: Setting::Replicas(left),
-        }));
-        let step = self.step(holder, "replicas", "scale", Ask::Make(action));
-        self.asked.steps.push(Step {
-            from: service::placement_words(stored),
-            to: service::placement_words(&after),
-            why: format!("replicas: {} is no longer declared", few(&names, 5)),
-            effect: Effect::Hot,
-            ..step
-        });
     }
 
     /// Other fields stay as they are; one-shots have happened.

@@ -3,6 +3,7 @@
 use super::Plan;
 use crate::kinds::shown::{harmless, one_line};
 use crate::kinds::step::{Ask, Effect, NOTE, Step};
+use crate::wrap::{fill, wrapped};
 use anstyle::{AnsiColor, Style};
 use std::fmt::Write as _;
 use unicode_width::UnicodeWidthStr;
@@ -158,34 +159,6 @@ const INDENT: &str = "         ";
 const DEEPER: &str = "           ";
 /// Effects end here where the terminal is wider: an eye has to find the way.
 const EFFECTS: usize = 120;
-
-fn wrapped(out: &mut String, text: &str, first: &str, rest: &str, width: usize) {
-    out.push_str(first);
-    fill(out, text, first.width(), rest, width);
-}
-
-/// Breaks at spaces only; a word that is wider than the line stays whole, so that it can be copied.
-fn fill(out: &mut String, text: &str, mut column: usize, indent: &str, width: usize) {
-    let mut spaces = 0;
-    for (position, word) in text.split(' ').enumerate() {
-        spaces += usize::from(position > 0);
-        if word.is_empty() {
-            continue;
-        }
-        if position > 0 && column + spaces + word.width() > width {
-            out.push('\n');
-            out.push_str(indent);
-            column = indent.width();
-        } else {
-            out.extend(std::iter::repeat_n(' ', spaces));
-            column += spaces;
-        }
-        out.push_str(word);
-        column += word.width();
-        spaces = 0;
-    }
-    out.push('\n');
-}
 
 /// The last line: how much there is, in how many writes, and what is held.
 pub fn summary(plan: &Plan) -> String {

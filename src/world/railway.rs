@@ -205,6 +205,8 @@ pub struct Patch {
     pub state: PatchState,
     /// The commit message.
     pub message: String,
+    /// Who committed it; asked by [`Question::Authors`].
+    pub by: Option<String>,
     /// What it touched, by service id; "" for what belongs to no service.
     pub touched: BTreeMap<String, BTreeSet<Field>>,
 }
@@ -261,6 +263,8 @@ pub enum Question {
         /// The deployment's id.
         deployment: String,
     },
+    /// Who committed the patches of the history.
+    Authors,
     /// When each variable of the environment was written last.
     Written,
     /// Whether a push deploys a service.

@@ -3,6 +3,7 @@
 mod bad;
 mod good;
 mod killed;
+mod night;
 mod scene;
 mod secrets;
 mod server;

@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod cli;
+mod import;
 mod manifest;
 mod order;
 mod plans;
+mod problems;
 mod settles;
 mod wire;
 mod worlds;

@@ -1,6 +1,7 @@
 //! Manifests: what is accepted, what is refused and in which words, and that no text can break or betray anything.
 
 use jiff::Timestamp;
+use reconciler::kinds::maintenance::By;
 use reconciler::kinds::service::{Ready, Replicas};
 use reconciler::kinds::variable::Variable;
 use reconciler::manifest::{self, Desired, Style};
@@ -191,6 +192,42 @@ fn an_overlay_is_laid_map_by_map_and_remembers_what_it_covers() {
         web.origin(&["variables", "NEW"]).to_string(),
         "production/extra.yaml:7"
     );
+}
+
+/// Where a field has alternatives, the overlay's takes the whole place of the other: nobody writes `variable: null` at night.
+#[test]
+fn an_overlay_may_choose_another_alternative() {
+    let shared = format!(
+        "{}---\napiVersion: reconciler/v1alpha1\nkind: Maintenance\nmetadata: {{ name: site }}\nspec: {{ enabled: false, services: [web], by: {{ variable: CLOSED, value: 'yes' }} }}\n",
+        BASE.replace("OLD: \"1\"", "OLD: { from: { secret: OLD } }")
+    );
+    let overlay = |spec: &str| {
+        format!(
+            "apiVersion: reconciler/v1alpha1\nkind: Maintenance\nmetadata: {{ name: site, from: base }}\nspec: {spec}\n---\n{}",
+            service(
+                "web, from: base",
+                "start: { absent: true }\nbeforeDeploy: { absent: true }\nvariables: { OLD: { absent: true } }"
+            )
+        )
+    };
+    let load = |spec: &str| {
+        let mut files = with(&overlay(spec));
+        files
+            .texts
+            .insert("base/app.yaml".into(), shared.as_str().into());
+        good(&files)
+    };
+
+    let another = load("{ by: { image: \"closed:1\" } }");
+    let same = load("{ by: { value: closed } }");
+
+    let by = |desired: &Desired| desired.documents().maintenances["site"].spec.by.clone();
+    assert!(matches!(by(&another), By::Image(by) if by.image == "closed:1"));
+    assert!(
+        matches!(by(&same), By::Variable(by) if by.variable == "CLOSED" && by.value == "closed")
+    );
+    let web = &another.documents().services["web"].spec;
+    assert!(matches!(web.variables["OLD"], Variable::Absent(_)));
 }
 
 #[test]
@@ -411,6 +448,8 @@ error[duplicate-key]: the key `replicas` is written twice
   |
 5 |   replicas: 1
   |   -------- first written here
+  |
+  = help: keep one of them
 
 1 problem
 "
@@ -482,7 +521,7 @@ fn every_rule_of_a_spec_has_its_words() {
         ),
         (
             "replicas: { a: 30, b: 30 }",
-            "[range] `replicas`: 60 in all regions together are more than 50",
+            "[range] `replicas`: 60 in all regions together, expected at most 50",
         ),
         (
             "release: 1",
@@ -507,7 +546,7 @@ fn every_rule_of_a_spec_has_its_words() {
         ),
         (
             "ready: { within: 1m }",
-            "[missing-field] `ready`: missing field `path`",
+            "[missing-field] `ready`: missing field `path`; `reconciler explain service.ready` shows all of its fields",
         ),
         (
             "ready: { pth: / }",
@@ -581,7 +620,7 @@ fn every_rule_of_a_spec_has_its_words() {
         ),
         (
             "registry: { username: deploy }",
-            "[missing-field] `registry`: missing field `password`",
+            "[missing-field] `registry`: missing field `password`; `reconciler explain service.registry` shows all of its fields",
         ),
         (
             "registry: { username: deploy, password: hunter2 }",
@@ -629,7 +668,7 @@ fn every_rule_of_a_spec_has_its_words() {
         ),
         (
             "variables: { A: {} }",
-            "[wrong-type] `A`: expected text, a whole number, true or false, `{ from: { secret: NAME } }` or `{ absent: true }`, found a map",
+            "[wrong-type] `A`: expected text, a whole number, true or false, `{ from: { secret: NAME } }` or `{ absent: true }`, found an empty map",
         ),
         (
             "variables: { A: { absent: false } }",
@@ -1242,7 +1281,7 @@ fn editors_see_what_load_sees() {
 
 #[test]
 fn explain_knows_every_field_of_every_kind() {
-    let text = manifest::explain("service.ready").expect("it is a field");
+    let text = manifest::explain("service.ready", 110).expect("it is a field");
     assert_eq!(
         text,
         "\
@@ -1263,13 +1302,19 @@ EXAMPLE
     ready: { path: /api/live, within: 2m }
 "
     );
-    for kind in ["environment", "release", "service"] {
-        let text = manifest::explain(kind).expect("it is a kind");
+    for kind in [
+        "environment",
+        "release",
+        "service",
+        "maintenance",
+        "approval",
+    ] {
+        let text = manifest::explain(kind, 100).expect("it is a kind");
         let fields = text.lines().filter(|line| {
             line.starts_with("  ") && line.ends_with(')') && !line.starts_with("   ")
         });
         for field in fields.filter_map(|line| line.trim().split(' ').next()) {
-            let below = manifest::explain(&format!("{kind}.{field}")).expect("it is a field");
+            let below = manifest::explain(&format!("{kind}.{field}"), 100).expect("it is a field");
             assert!(
                 below.contains(&format!("EXAMPLE\n    {field}:")),
                 "the example of {kind} does not show {field}"
@@ -1277,25 +1322,25 @@ EXAMPLE
         }
     }
     assert!(
-        manifest::explain("")
+        manifest::explain("", 100)
             .expect("an overview")
             .contains("release")
     );
-    assert!(manifest::explain("service.variables.ANY.from.secret").is_ok());
+    assert!(manifest::explain("service.variables.ANY.from.secret", 100).is_ok());
     assert_eq!(
-        manifest::explain("servce").expect_err("no kind"),
+        manifest::explain("servce", 100).expect_err("no kind"),
         "there is no kind `servce`, did you mean `service`?"
     );
     assert_eq!(
-        manifest::explain("service.redy").expect_err("no field"),
+        manifest::explain("service.redy", 100).expect_err("no field"),
         "`service` has no field `redy`, did you mean `ready`?"
     );
     assert_eq!(
-        manifest::explain("service.ready.path.x").expect_err("no field"),
+        manifest::explain("service.ready.path.x", 100).expect_err("no field"),
         "`service.ready.path` has no field `x`: nothing is below it"
     );
     assert_eq!(
-        manifest::explain("service.ready.zzzzzz").expect_err("no field"),
+        manifest::explain("service.ready.zzzzzz", 100).expect_err("no field"),
         "`service.ready` has no field `zzzzzz`; there are `path`, `within`, `absent`"
     );
 }
@@ -1305,7 +1350,7 @@ fn the_examples_of_explain_are_good_manifests() {
     let texts: BTreeMap<Arc<str>, Arc<str>> = ["environment", "release", "service"]
         .into_iter()
         .map(|kind| {
-            let text = manifest::explain(kind).expect("it is a kind");
+            let text = manifest::explain(kind, 100).expect("it is a kind");
             let example = text
                 .split_once("EXAMPLE\n")
                 .map(|(_, example)| example)

@@ -1,6 +1,8 @@
 //! The cases of `tests/plans`: manifests, a sequence of worlds, and the plan that follows from each.
 //!
-//! `UPDATE_PLANS=1` writes the plans anew; read the difference before you commit it.
+//! A `-status.txt` beside a plan holds what `status` tells of the same look.
+//!
+//! `UPDATE_PLANS=1` writes plans and statuses anew; read the difference before you commit it.
 
 use crate::worlds::Written;
 use reconciler::manifest::{Desired, load};
@@ -8,6 +10,7 @@ use reconciler::plan::gate::{self, Memory};
 use reconciler::plan::text::{Look, text};
 use reconciler::plan::{Plan, plan};
 use reconciler::source::Files;
+use reconciler::status;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -42,8 +45,16 @@ fn desired(path: &Path, now: jiff::Timestamp) -> Desired {
     load(&files, now).unwrap_or_else(|problems| panic!("{}: {problems:#?}", path.display()))
 }
 
+/// One step of a case.
+struct Planned {
+    /// How the names of its files begin.
+    step: PathBuf,
+    plan: Plan,
+    status: String,
+}
+
 /// The steps of the sequence: each has a world, and the newest manifests up to it hold.
-fn planned(case: &Path) -> Vec<(PathBuf, Plan)> {
+fn planned(case: &Path) -> Vec<Planned> {
     let mut manifests = case.join("manifests.yaml");
     let mut plans = Vec::new();
     for step in 1.. {
@@ -73,20 +84,27 @@ fn planned(case: &Path) -> Vec<(PathBuf, Plan)> {
             &memory,
             written.now,
         );
-        plans.push((case.join(format!("{step}-plan.txt")), plan));
+        plans.push(Planned {
+            step: case.join(step.to_string()),
+            status: status::text::text(
+                &status::status(&wanted, &world, &plan, written.now),
+                written.now,
+                LOOK,
+            ),
+            plan,
+        });
     }
     assert!(!plans.is_empty(), "{} has no world", case.display());
     plans
 }
 
+const LOOK: Look = Look {
+    width: 100,
+    color: false,
+};
+
 fn shown(plan: &Plan) -> String {
-    let mut out = text(
-        plan,
-        Look {
-            width: 100,
-            color: false,
-        },
-    );
+    let mut out = text(plan, LOOK);
     for question in &plan.questions {
         let _ = writeln!(out, "asks: {question:?}");
     }
@@ -106,37 +124,45 @@ fn shown(plan: &Plan) -> String {
     out
 }
 
+#[track_caller]
+fn holds(path: &Path, found: &str, update: bool) {
+    if update {
+        fs::write(path, found).unwrap();
+    }
+    let expected = fs::read_to_string(path).unwrap_or_default();
+    let place = path.display();
+    assert_eq!(expected, found, "{place} (UPDATE_PLANS=1 writes it anew)");
+}
+
 #[test]
 fn every_case_gives_its_plans() {
     let update = reconciler::config::Config::read()
         .plain("UPDATE_PLANS")
         .is_some();
-    let mut count = 0;
+    let (mut plans, mut statuses) = (0, 0);
     for case in cases() {
-        for (path, plan) in planned(&case) {
-            let found = shown(&plan);
-            if update {
-                fs::write(&path, &found).unwrap();
+        for planned in planned(&case) {
+            let file = |what: &str| PathBuf::from(format!("{}-{what}.txt", planned.step.display()));
+            holds(&file("plan"), &shown(&planned.plan), update);
+            plans += 1;
+            if file("status").exists() {
+                holds(&file("status"), &planned.status, update);
+                statuses += 1;
             }
-            let expected = fs::read_to_string(&path).unwrap_or_default();
-            assert_eq!(
-                expected,
-                found,
-                "{} (UPDATE_PLANS=1 writes it anew)",
-                path.display()
-            );
-            count += 1;
         }
     }
-    println!("plans: {count} plans in {} cases", cases().len());
+    println!(
+        "plans: {plans} plans and {statuses} statuses in {} cases",
+        cases().len()
+    );
 }
 
 #[test]
 fn the_same_inputs_give_the_same_plan_byte_for_byte() {
     for case in cases() {
         let (once, again) = (planned(&case), planned(&case));
-        for ((_, one), (_, other)) in once.iter().zip(&again) {
-            assert_eq!(shown(one), shown(other));
+        for (one, other) in once.iter().zip(&again) {
+            assert_eq!(shown(&one.plan), shown(&other.plan));
         }
     }
 }

@@ -129,6 +129,8 @@ struct WrittenPatch {
     state: Option<String>,
     #[serde(default)]
     message: String,
+    #[serde(default)]
+    by: Option<String>,
     touches: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -439,6 +441,7 @@ impl WrittenPatch {
             at: self.at,
             state,
             message: self.message.clone(),
+            by: self.by.clone(),
             touched: touched.collect(),
         }
     }

@@ -38,7 +38,7 @@ impl Content {
 }
 
 /// A reference without its digest when it has a tag, too.
-pub(super) fn image_words(image: &str) -> String {
+pub fn image_words(image: &str) -> String {
     let tagged = image.split_once('@').filter(|(name, _)| {
         name.rsplit('/')
             .next()
@@ -65,7 +65,8 @@ pub(super) fn short(id: &str) -> &str {
     id.get(..8).unwrap_or(id)
 }
 
-pub(super) fn commit_words(commit: &str) -> String {
+/// A commit as people read it.
+pub fn commit_words(commit: &str) -> String {
     one_line(commit.get(..7).unwrap_or(commit))
 }
 

@@ -22,7 +22,7 @@ impl Asking<'_> {
             return;
         };
         if let Status::Unknown(word) = &newest.status {
-            return self.tell("look", Ask::Unseen(unknown_state(word)));
+            return self.tell("look", Ask::Unseen(unknown(word)));
         }
         let (settings, variables) = (self.managed_settings(), self.managed_variables());
         let load = self.load(wanted, &settings, &variables);
@@ -317,14 +317,6 @@ impl Asking<'_> {
     }
 }
 
-/// Why what runs cannot be judged.
-pub(super) fn unknown_state(word: &str) -> String {
-    format!(
-        "its newest deployment is in a state that this version does not know: {}",
-        one_line(word)
-    )
-}
-
 /// When a deployment has taken too long: a build's time and the health check's own.
 fn deadline(newest: &Deployment, ready: &railway::Ready) -> Timestamp {
     const BUILD: Duration = Duration::from_secs(20 * 60);
@@ -362,4 +354,12 @@ fn restart(spec: &Spec, newest: Option<&Deployment>, now: Timestamp) -> Restart 
     } else {
         Restart::Due(after)
     }
+}
+
+/// A state that nobody knows is none to act on.
+pub(super) fn unknown(word: &str) -> String {
+    format!(
+        "its newest deployment is in a state that this version does not know: {}",
+        one_line(word)
+    )
 }

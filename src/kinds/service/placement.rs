@@ -35,7 +35,7 @@ pub(super) fn difference(
         }
         Seen::Unasked => return None,
     };
-    let wanted = match placement(replicas, stored, regions, has_one(seen)) {
+    let wanted = match placement(replicas, stored, regions) {
         Ok(wanted) => wanted,
         Err(by) => {
             let way_out = "write the region, as in `replicas: { us-west2: 2 }`".to_owned();
@@ -50,7 +50,7 @@ pub(super) fn difference(
             );
         }
     };
-    let change = change(&wanted, stored);
+    let change = change(wanted, stored);
     if change.is_empty() {
         return None;
     }
@@ -81,16 +81,15 @@ fn has_one(seen: &Service) -> bool {
     seen.has_volume || seen.has_schedule()
 }
 
-/// What of a placement has to be written.
+/// What has to be written: all of the placement, since a look may be old, and half of a placement over another half leaves too few.
 fn change(
-    wanted: &BTreeMap<String, Option<u32>>,
+    wanted: BTreeMap<String, Option<u32>>,
     stored: &BTreeMap<String, u32>,
 ) -> BTreeMap<String, Option<u32>> {
-    wanted
+    let is_stored = wanted
         .iter()
-        .filter(|(region, count)| stored.get(*region).copied() != **count)
-        .map(|(region, count)| (region.clone(), *count))
-        .collect()
+        .all(|(region, count)| stored.get(region).copied() == *count);
+    if is_stored { BTreeMap::new() } else { wanted }
 }
 
 fn after(
@@ -130,26 +129,19 @@ pub(super) fn moves(
         .any(|(region, count)| count.is_none() || !stored.contains_key(region))
 }
 
-/// The declared placement in the keys that Railway uses here: a count for each declared region, nothing for one to leave.
+/// The declared placement in the keys that Railway uses here: a count for each declared region, nothing for one to leave. What is declared is the whole of it: a number or a map says how many there are, and a region that is not named has none.
 fn placement(
     replicas: &Replicas,
     stored: &BTreeMap<String, u32>,
     regions: &BTreeMap<String, String>,
-    has_one: bool,
 ) -> Result<BTreeMap<String, Option<u32>>, String> {
     match replicas {
         Replicas::Regions(wanted) => {
-            let mut placement: BTreeMap<String, Option<u32>> = wanted
+            let left = stored.keys().map(|region| (region.clone(), None));
+            let declared = wanted
                 .iter()
-                .map(|(region, count)| (stored_key(region, stored, regions), Some(count.0)))
-                .collect();
-            // Where there is exactly one, a region that is declared is the only one: it moves.
-            if has_one && placement.len() == 1 {
-                for region in stored.keys() {
-                    placement.entry(region.clone()).or_insert(None);
-                }
-            }
-            Ok(placement)
+                .map(|(region, count)| (stored_key(region, stored, regions), Some(count.0)));
+            Ok(left.chain(declared).collect())
         }
         // Railway runs one replica where nothing is stored.
         Replicas::Number(1) if stored.is_empty() => Ok(BTreeMap::new()),
@@ -169,7 +161,7 @@ fn placement(
 }
 
 /// A region as Railway writes it for this service: newer projects use airport codes for the same places.
-pub fn stored_key(
+fn stored_key(
     region: &str,
     stored: &BTreeMap<String, u32>,
     regions: &BTreeMap<String, String>,

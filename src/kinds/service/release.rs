@@ -2,13 +2,12 @@
 
 use super::carried::fresh_change;
 use super::content::{self, Content, Wanted};
-use super::fares::unknown_state;
 use super::settings;
 use super::steps::{Asking, not_yet};
-use super::way_back::{WayBack, put_back, runs_already, way_back};
+use super::way_back::{WayBack, runs_already, way_back};
 use crate::kinds::step::{Ask, Cause, Effect, Step};
 use crate::world::Action;
-use crate::world::railway::{self, Change, Owner, Setting, Source, Status};
+use crate::world::railway::{self, Change, Owner, Setting, Source};
 
 impl Asking<'_> {
     /// What should run, given whether a deployment comes of other changes anyway.
@@ -76,12 +75,9 @@ impl Asking<'_> {
         let (effect, ask) = match after_way_back {
             Some(ask @ Ask::Make(_)) => (Effect::Nothing, ask),
             Some(ask) => (Effect::Instant, ask),
-            None => match self.strange_way_back(image) {
-                Some(reason) => (Effect::Nothing, Ask::Unseen(reason)),
-                // Only a patch leaves a mark of the consent that it used.
-                None if loss.is_some() => self.patch_image(image),
-                None => self.change_image(image, deploys),
-            },
+            // Only a patch leaves a mark of the consent that it used.
+            None if loss.is_some() => self.patch_image(image),
+            None => self.change_image(image, deploys),
         };
         let undo = if effect == Effect::Instant {
             "revert"
@@ -115,15 +111,6 @@ impl Asking<'_> {
             ..step
         });
         self.planned_restart();
-    }
-
-    /// Why nobody can tell whether a way back has brought the image already.
-    fn strange_way_back(&self, image: &str) -> Option<String> {
-        let newest = put_back(image, self.seen, &self.railway.history)?;
-        match &newest.status {
-            Status::Unknown(word) => Some(unknown_state(word)),
-            _ => None,
-        }
     }
 
     /// Back to a kept deployment where that gives exactly what is wanted, else by a patch.

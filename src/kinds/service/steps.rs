@@ -2,6 +2,7 @@
 
 use super::carried::{self, Load, is_explained};
 use super::content::{self, Wanted};
+use super::fares::unknown;
 use super::settings::{self, Wish};
 use super::way_back::runs_already;
 use super::{Spec, placement};
@@ -601,6 +602,7 @@ impl Asking<'_> {
         }
         Some(match &newest.status {
             railway::Status::Rolling(word) => self.rolling(newest, word, "store what it runs"),
+            railway::Status::Unknown(word) => Ask::Unseen(unknown(word)),
             _ => Ask::Make(Action::Railway(railway::Action::Store {
                 service: self.named(),
                 image: image.clone(),

@@ -203,16 +203,6 @@ pub(super) fn runs_already<'a>(
     service: &'a Service,
     history: &Seen<History>,
 ) -> Option<&'a Deployment> {
-    put_back(image, service, history)
-        .filter(|newest| matches!(newest.status, Status::Rolling(_) | Status::Healthy))
-}
-
-/// The same in whatever state it is.
-pub(super) fn put_back<'a>(
-    image: &str,
-    service: &'a Service,
-    history: &Seen<History>,
-) -> Option<&'a Deployment> {
     let newest = service.newest.as_ref()?;
     let last_image = history.facts()?.patches.iter().find(|patch| {
         patch
@@ -225,5 +215,12 @@ pub(super) fn put_back<'a>(
         .image
         .as_deref()
         .is_some_and(|runs| is_same_image(runs, image));
-    (runs && is_newer && !newest.stopped).then_some(newest)
+    (runs
+        && is_newer
+        && matches!(
+            newest.status,
+            Status::Rolling(_) | Status::Healthy | Status::Unknown(_)
+        )
+        && !newest.stopped)
+        .then_some(newest)
 }

@@ -479,6 +479,19 @@ pub fn history(data: &Value, problems: &[Problem]) -> Seen<History> {
     })
 }
 
+/// Who committed which patch, by the patch's id.
+pub fn authors(data: &Value) -> BTreeMap<String, String> {
+    let edges = data["environmentPatches"]["edges"].as_array();
+    let nodes = edges.into_iter().flatten().map(|edge| &edge["node"]);
+    nodes
+        .filter_map(|node| {
+            let author = &node["appliedBy"];
+            let name = text(&author["name"]).or_else(|| text(&author["username"]))?;
+            Some((node["id"].as_str()?.to_owned(), name))
+        })
+        .collect()
+}
+
 fn patch(node: &Value) -> Option<Patch> {
     let failure = text(&node["lastAppliedError"]);
     let state = match (node["status"].as_str()?, failure) {
@@ -495,6 +508,7 @@ fn patch(node: &Value) -> Option<Patch> {
         at: time(&node["appliedAt"]).or_else(|| time(&node["createdAt"]))?,
         state,
         message: node["message"].as_str().unwrap_or_default().to_owned(),
+        by: None,
         touched: touched(&node["patch"]),
     })
 }

@@ -71,6 +71,12 @@ pub const HISTORY: &str = concat!(
     history_parts!()
 );
 
+/// Who committed the newest patches: asked alone, since a token that may see patches may not be told people.
+pub const AUTHORS: &str = "query Authors($environment: String!) {
+  environmentPatches(environmentId: $environment, first: 30) { edges { node { id appliedBy { name username } } } }
+}
+";
+
 /// The next page of a project's services.
 pub const MORE_SERVICES: &str = "query MoreServices($project: String!, $page: Int!, $after: String) {
   project(id: $project) { services(first: $page, after: $after) { edges { node { id name } } pageInfo { hasNextPage endCursor } } }
@@ -198,6 +204,7 @@ pub const ALL: &[(&str, &str)] = &[
     ("OBSERVE", OBSERVE),
     ("OBSERVE_BY_TOKEN", OBSERVE_BY_TOKEN),
     ("HISTORY", HISTORY),
+    ("AUTHORS", AUTHORS),
     ("MORE_SERVICES", MORE_SERVICES),
     ("MORE_INSTANCES", MORE_INSTANCES),
     ("NAMES", NAMES),

@@ -73,27 +73,40 @@ impl Client {
         self.exchange.bytes()
     }
 
+    /// The environment that a project token is for, by names; none for any other token.
+    ///
+    /// # Errors
+    /// As a [`Failure`].
+    pub async fn own(&self) -> Result<Option<Scope>, Failure> {
+        if !self.is_project_token {
+            return Ok(None);
+        }
+        let answer = self
+            .exchange
+            .read(documents::WHICH, json!({}))
+            .await?
+            .whole()?;
+        let name = |of: &str| {
+            answer["projectToken"][of]["name"]
+                .as_str()
+                .unwrap_or("?")
+                .to_owned()
+        };
+        Ok(Some(Scope {
+            project: name("project"),
+            environment: name("environment"),
+        }))
+    }
+
     /// Who the token is, in words for people.
     ///
     /// # Errors
     /// As a [`Failure`].
     pub async fn who(&self) -> Result<String, Failure> {
-        if self.is_project_token {
-            let answer = self
-                .exchange
-                .read(documents::WHICH, json!({}))
-                .await?
-                .whole()?;
-            let name = |of: &str| {
-                answer["projectToken"][of]["name"]
-                    .as_str()
-                    .unwrap_or("?")
-                    .to_owned()
-            };
+        if let Some(own) = self.own().await? {
             return Ok(format!(
                 "project token for {} / {}",
-                name("project"),
-                name("environment")
+                own.project, own.environment
             ));
         }
         let answer = self
@@ -324,6 +337,28 @@ impl Client {
         }
     }
 
+    /// Names are told where they are known; nothing depends on them. What people said may hold a value.
+    async fn answer_authors(&self, seen: &mut Railway) {
+        let environment = json!({ "environment": seen.environment.id });
+        let answer = self.exchange.read(documents::AUTHORS, environment).await;
+        let mut authors = match answer {
+            Ok(answer) => answers::authors(&answer.data),
+            Err(failure) => {
+                tracing::debug!(%failure, "who changed what is not told");
+                std::collections::BTreeMap::new()
+            }
+        };
+        let scrubber = self.scrubber(seen);
+        let Seen::Facts(history) = &mut seen.history else {
+            return;
+        };
+        let by_hand = |patch: &&mut railway::Patch| !patch.message.starts_with(railway::AUTHOR);
+        for patch in history.patches.iter_mut().filter(by_hand) {
+            patch.message = scrubber.scrub(&patch.message);
+            patch.by = authors.remove(&patch.id);
+        }
+    }
+
     async fn answer_kept(&self, seen: &mut Railway, name: &str) {
         let (project, environment) = (seen.project.id.clone(), seen.environment.id.clone());
         let Some(service) = service_of(seen, name) else {
@@ -478,6 +513,7 @@ impl Client {
     pub async fn answer(&self, seen: &mut Railway, question: &Question) {
         match question {
             Question::History => self.answer_history(seen).await,
+            Question::Authors => self.answer_authors(seen).await,
             Question::Kept { service } => self.answer_kept(seen, service).await,
             Question::Log { service } => self.answer_log(seen, service).await,
             Question::Snapshot {

@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 
-use crate::refusal::{INTERNAL, Refusal, UNAUTHENTICATED};
+use crate::refusal::{INTERNAL, Refusal, STALE, UNAUTHENTICATED};
 use crate::seed::TokenKind;
 use crate::state::{Environment, Project, State};
 use crate::switches::{AuthCode, Switches};
@@ -17,6 +17,8 @@ pub struct Caller {
     read_only: bool,
     /// Why every field is refused.
     trouble: Option<Refusal>,
+    /// Why everything but the person's own account is refused.
+    second_factor: Option<Refusal>,
 }
 
 impl Caller {
@@ -51,6 +53,7 @@ impl Caller {
             environment_id: None,
             read_only: true,
             trouble,
+            second_factor: None,
         }
     }
 
@@ -89,9 +92,16 @@ impl Caller {
                 .filter_map(|id| state.environments.get(id))
                 .find(|environment| Some(&environment.name) == known.environment.as_ref())
         });
+        let workspace = &state.seed.workspace;
+        let lacks_factor = known.kind == TokenKind::Session && workspace.requires_two_factor;
+        let kind = match known.kind {
+            TokenKind::Session => TokenKind::Account,
+            kind => kind,
+        };
         Caller {
             token: Some(token.to_string()),
-            kind: Some(known.kind),
+            second_factor: lacks_factor.then(|| Refusal::two_factor(&workspace.name)),
+            kind: Some(kind),
             project_id: project.map(|project| project.id.clone()),
             environment_id: environment.map(|environment| environment.id.clone()),
             read_only: known.read_only,
@@ -111,8 +121,14 @@ impl Caller {
         self.trouble.clone().map_or(Ok(()), Err)
     }
 
+    /// For everything that is the workspace's and not the person's own.
+    pub fn check_second_factor(&self) -> Result<(), Refusal> {
+        self.second_factor.clone().map_or(Ok(()), Err)
+    }
+
     pub fn check_writer(&self) -> Result<(), Refusal> {
         self.check()?;
+        self.check_second_factor()?;
         if self.read_only {
             Err(Refusal::not_authorized())
         } else {
@@ -128,9 +144,10 @@ impl Caller {
     }
 
     pub fn sees_environment(&self, environment: &Environment) -> bool {
-        self.environment_id
-            .as_ref()
-            .is_none_or(|bound| *bound == environment.id)
+        match &self.environment_id {
+            Some(bound) => *bound == environment.id,
+            None => !environment.restricted,
+        }
     }
 
     pub fn sees_project(&self, project: &Project) -> bool {
@@ -170,6 +187,7 @@ pub fn code_shown(code: &str, switches: &Switches) -> &'static str {
     match (code, switches.auth_code) {
         (UNAUTHENTICATED, AuthCode::Unauthenticated) => UNAUTHENTICATED,
         ("BAD_USER_INPUT", _) => "BAD_USER_INPUT",
+        (STALE, _) => STALE,
         _ => INTERNAL,
     }
 }

@@ -43,6 +43,9 @@ pub fn first_state(seed: &Arc<Seed>, switches: Arc<Switches>, random_seed: u64) 
         workflows: BTreeMap::new(),
         copies: BTreeMap::new(),
         made: BTreeMap::new(),
+        applies: BTreeMap::new(),
+        incident: None,
+        slow_seconds: 0.0,
         outbox: Vec::new(),
         visits: Arc::default(),
         events: Arc::default(),
@@ -74,6 +77,7 @@ fn add_project(state: &mut State, name: &str, seed: &ProjectSeed) {
         updated: now,
         services: BTreeMap::new(),
         volumes: BTreeMap::new(),
+        buckets: BTreeMap::new(),
         environments: Vec::new(),
     };
     let used = seed
@@ -117,6 +121,7 @@ fn add_environment(
     let id = seed.id.clone().unwrap_or_else(|| state.random.uuid());
     let mut environment = empty_environment(state, id.clone(), project_id, name);
     environment.ephemeral = seed.ephemeral;
+    environment.restricted = seed.restricted;
     environment.config["sharedVariables"] = variables(&seed.shared);
     for name in seed.shared.keys() {
         environment
@@ -148,6 +153,8 @@ pub fn empty_environment(
         project_id: project_id.to_string(),
         name: name.to_string(),
         ephemeral: false,
+        restricted: false,
+        meta: Value::Null,
         source_id: None,
         created: state.now,
         updated: state.now,
@@ -178,7 +185,8 @@ fn add_instance(
         let region = placed.into_keys().next().unwrap_or_else(home);
         environment.config["volumes"][&id] = json!({ "sizeMB": volume.size_mb, "region": region });
         let created = state.now;
-        let instance = VolumeInstance::new(&mut state.random, created, volume.size_mb, region);
+        let mut instance = VolumeInstance::new(&mut state.random, created, volume.size_mb, region);
+        instance.mount_path = volume.mount.clone();
         environment.volume_instances.insert(id.clone(), instance);
         state.project_mut(&environment.project_id).volumes.insert(
             id.clone(),
@@ -338,4 +346,5 @@ fn run_at_once(state: &mut State, environment_id: &str, service_id: &str) {
         Outcome::Exits => "EXITED",
         _ => "RUNNING",
     });
+    state.say_started(&id);
 }

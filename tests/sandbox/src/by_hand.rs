@@ -92,10 +92,39 @@ pub enum HandEdit {
         sha: String,
         known: Known,
     },
-    /// A tag is moved in the registry; nothing deploys by that.
+    /// A tag is moved in the registry; only a service that updates itself deploys by that.
     PushImage {
         image: String,
         digest: String,
+    },
+    /// A new tag appears in the registry: services that update themselves take it.
+    PublishTag {
+        image: String,
+    },
+    /// Railway moves a deployment to another machine: the same again, as a deployment of its own.
+    Migrate {
+        environment: String,
+        service: String,
+    },
+    /// One process gives up and is started again; the others go on.
+    CrashReplica {
+        environment: String,
+        service: String,
+    },
+    /// Railway itself is in trouble, or well again.
+    Incident {
+        message: Option<String>,
+    },
+    /// Railway makes an environment for it.
+    OpenPullRequest {
+        repo: String,
+        number: u32,
+        branch: String,
+        title: String,
+    },
+    ClosePullRequest {
+        repo: String,
+        number: u32,
     },
     /// Its data grows, or shrinks.
     FillVolume {
@@ -265,7 +294,41 @@ impl State {
                 Ok(())
             }
             HandEdit::PushImage { image, digest } => {
-                self.digests.insert(image, digest);
+                self.digests.insert(image.clone(), digest);
+                self.published(&image);
+                Ok(())
+            }
+            HandEdit::PublishTag { image } => {
+                self.published(&image);
+                Ok(())
+            }
+            HandEdit::Migrate {
+                environment,
+                service,
+            } => {
+                let id = self.serving(&environment, &service)?;
+                self.migrate(&id)
+            }
+            HandEdit::CrashReplica {
+                environment,
+                service,
+            } => {
+                let id = self.serving(&environment, &service)?;
+                self.crash_replica(&id);
+                Ok(())
+            }
+            HandEdit::Incident { message } => {
+                self.incident = message;
+                Ok(())
+            }
+            HandEdit::OpenPullRequest {
+                repo,
+                number,
+                branch,
+                title,
+            } => self.open_pull_request(&repo, number, &branch, &title),
+            HandEdit::ClosePullRequest { repo, number } => {
+                self.close_pull_request(&repo, number);
                 Ok(())
             }
             HandEdit::FillVolume {

@@ -14,6 +14,7 @@ impl State {
     pub fn change(&mut self, environment_id: &str, patch: &Value, write: &Write) -> Vec<String> {
         let before = self.environments[environment_id].config.clone();
         let switches = self.switches.clone();
+        let patch = &self.generated(&before, patch);
         config::merge(
             &mut self.environment_mut(environment_id).config,
             patch,
@@ -30,6 +31,38 @@ impl State {
         } else {
             self.to_deploy(environment_id, patch, &before, &after, write)
         }
+    }
+
+    /// The patch as it is stored: a generator gives its value once, and what is to be preserved is left out.
+    fn generated(&mut self, stored: &Value, patch: &Value) -> Value {
+        let mut patch = patch.clone();
+        let known = |section: &Value, name: &str| section.get(name).is_some();
+        let mut random = self.random.clone();
+        let mut fill = |variables: Option<&mut Value>, stored: &Value| {
+            let Some(variables) = variables.and_then(Value::as_object_mut) else {
+                return;
+            };
+            variables.retain(|name, variable| {
+                variable["preserveExisting"] != true || !known(stored, name)
+            });
+            for (name, variable) in variables.iter_mut().filter(|(_, one)| one.is_object()) {
+                let asks = variable["generator"].is_string() && variable["value"].is_null();
+                if asks && !known(stored, name) {
+                    let value = format!("{:016x}{:016x}", random.next(), random.next());
+                    variable["value"] = json!(value);
+                }
+            }
+        };
+        fill(patch.get_mut("sharedVariables"), &stored["sharedVariables"]);
+        let services = patch.get_mut("services").and_then(Value::as_object_mut);
+        for (id, service) in services.into_iter().flatten() {
+            fill(
+                service.get_mut("variables"),
+                &stored["services"][id]["variables"],
+            );
+        }
+        self.random = random;
+        patch
     }
 
     /// Times and the etag.
@@ -137,6 +170,10 @@ impl State {
 
     pub fn add_instance(&mut self, environment_id: &str, service_id: &str) {
         let (id, trigger_id, now) = (self.random.uuid(), self.random.uuid(), self.now);
+        let mut others = self.environments.values();
+        let open_paths = others
+            .find_map(|other| Some(other.instances.get(service_id)?.open_paths.clone()))
+            .unwrap_or_default();
         let environment = self.environment_mut(environment_id);
         let services = environment.config["services"]
             .as_object_mut()
@@ -151,7 +188,7 @@ impl State {
                 auto_deploy: true,
                 trigger_id,
                 deployments: Vec::new(),
-                open_paths: Vec::new(),
+                open_paths,
             },
         );
     }

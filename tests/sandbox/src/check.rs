@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use crate::config::{self, canonical_region, entries};
 use crate::cron::Cron;
+use crate::plan::Plan;
 use crate::refusal::Refusal;
-use crate::seed::{Plan, RegionSeed};
+use crate::seed::RegionSeed;
 use crate::state::{Environment, State};
 use crate::switches::{MissingService, PatchCommitSha, RegionKeys};
 
@@ -39,9 +40,10 @@ impl State {
                     MissingService::NotAuthorized => Refusal::not_authorized(),
                 });
             }
-            let mut after = environment.service(id).cloned().unwrap_or_default();
+            let before = environment.service(id).cloned().unwrap_or_default();
+            let mut after = before.clone();
             config::merge_service(&mut after, id, service, &self.switches);
-            self.check_service(service, &after)?;
+            self.check_service(service, &before, &after)?;
         }
         self.check_volumes(environment, &patch)?;
         if self.switches.patch_commit_sha == PatchCommitSha::Dropped {
@@ -109,7 +111,7 @@ impl State {
     }
 
     /// What one service may not become. Only what the patch touches is looked at: old sins stay.
-    fn check_service(&self, patch: &Value, after: &Value) -> Result<(), Refusal> {
+    fn check_service(&self, patch: &Value, before: &Value, after: &Value) -> Result<(), Refusal> {
         let plan = self.seed.plan;
         let image = patch.pointer("/source/image").and_then(Value::as_str);
         let forbidden = &self.seed.workspace.forbidden_images;
@@ -133,8 +135,9 @@ impl State {
             || patch.get("volumeMounts").is_some();
         if places {
             check_replicas(after, plan, &self.seed.regions)?;
+            check_regions(before, after, &self.seed.regions)?;
         }
-        if touched("registryCredentials").is_some() && plan != Plan::Pro {
+        if touched("registryCredentials").is_some() && !plan.is_professional() {
             return Err(Refusal::bad_input(
                 "Registry credentials are only available on the Pro plan",
             ));
@@ -142,7 +145,7 @@ impl State {
         if let Some(limits) = touched("limitOverride") {
             check_limits(limits, plan)?;
         }
-        if plan == Plan::Free {
+        if plan.is_unpaid() {
             check_free_policy(after)?;
         }
         Ok(())
@@ -220,6 +223,22 @@ fn check_replicas(after: &Value, plan: Plan, regions: &[RegionSeed]) -> Result<(
         return Err(Refusal::bad_input(
             "Replicas cannot be used with a cron schedule",
         ));
+    }
+    Ok(())
+}
+
+/// A region that is going away takes no more replicas than it has.
+fn check_regions(before: &Value, after: &Value, regions: &[RegionSeed]) -> Result<(), Refusal> {
+    let old = config::placement(before, regions);
+    for (region, count) in config::placement(after, regions) {
+        let known = regions.iter().find(|known| known.name == region);
+        let had = old.get(&region).copied().unwrap_or(0);
+        if let Some(by) = known.and_then(|known| known.replaced_by.as_ref())
+            && count > had
+        {
+            let refused = format!("Region {region} is deprecated, use {by}");
+            return Err(Refusal::bad_input(&refused));
+        }
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::config_file::ConfigFile;
 use crate::random::digest_of;
 use crate::seed::Known;
 use crate::state::{Environment, State};
@@ -46,6 +47,8 @@ pub struct Deployment {
     pub traffic_at: Time,
     /// The registry password that its image is pulled with.
     pub password: Option<String>,
+    /// The repository's own file, where it has one.
+    pub file: Option<Arc<ConfigFile>>,
 }
 
 /// A step of the rollout, as `deploymentEvents` tells it.
@@ -239,6 +242,11 @@ impl State {
             if let Some(value) = value {
                 meta[key] = json!(value);
             }
+        }
+        if let Some(file) = &deployment.file {
+            meta["configFile"] = json!(file.path);
+            meta["fileServiceManifest"] = file.manifest.clone();
+            meta["propertyFileMapping"] = file.mapping();
         }
         if self.switches.extra_keys {
             meta["edgeRevision"] = json!({ "generation": 3 });

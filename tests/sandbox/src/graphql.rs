@@ -1,90 +1,23 @@
-//! GraphQL itself: the schema, parsed documents, execution, and errors in Railway's shape.
+//! GraphQL itself: requests, operations, execution, and errors in Railway's shape.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-
-use apollo_compiler::ast;
 use apollo_compiler::executable::{Operation, Selection};
 use apollo_compiler::resolvers::{Execution, ObjectValue};
 use apollo_compiler::response::{ExecutionResponse, GraphQLError, JsonMap, JsonValue};
-use apollo_compiler::schema::Implementers;
-use apollo_compiler::validation::Valid;
-use apollo_compiler::{ExecutableDocument, Name, Schema};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::access::code_shown;
+use crate::language::{Document, Language, own};
 use crate::refusal::{INTERNAL, Refusal};
 use crate::switches::Switches;
 
-pub const SDL: &str = include_str!("../schema/railway.graphql");
-
 /// Between code and message in a resolver's error, because the executor carries only one text.
 const SEPARATOR: char = '\u{1f}';
-const MOST_DOCUMENTS: usize = 1_000;
-
-pub struct Language {
-    pub schema: Valid<Schema>,
-    implementers: apollo_compiler::collections::HashMap<Name, Implementers>,
-}
-
-/// The schema, parsed once in a process.
-pub fn language() -> &'static Language {
-    static LANGUAGE: OnceLock<Language> = OnceLock::new();
-    LANGUAGE.get_or_init(|| {
-        let schema = Schema::parse_and_validate(SDL, "railway.graphql")
-            .expect("the schema of the sandbox is valid");
-        let implementers = schema.implementers_map();
-        Language {
-            schema,
-            implementers,
-        }
-    })
-}
-
-pub type Document = Arc<Valid<ExecutableDocument>>;
-
 /// A request that is refused before anything is executed; answered with status 400.
 #[derive(Clone, Debug)]
 pub struct Invalid {
     pub code: &'static str,
     pub messages: Vec<String>,
-}
-
-/// Parses and validates; documents are remembered by their text.
-pub fn document(text: &str) -> Result<Document, Invalid> {
-    static KNOWN: OnceLock<Mutex<HashMap<String, Result<Document, Invalid>>>> = OnceLock::new();
-    let known = KNOWN.get_or_init(Mutex::default);
-    if let Some(found) = known
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .get(text)
-    {
-        return found.clone();
-    }
-    let parsed = parse(text);
-    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-    if known.len() >= MOST_DOCUMENTS {
-        known.clear();
-    }
-    known.insert(text.to_string(), parsed.clone());
-    parsed
-}
-
-fn parse(text: &str) -> Result<Document, Invalid> {
-    let invalid = |code, list: apollo_compiler::validation::DiagnosticList| {
-        let messages = list
-            .iter()
-            .map(|diagnostic| diagnostic.error.to_string())
-            .collect();
-        Invalid { code, messages }
-    };
-    let parsed = ast::Document::parse(text, "request.graphql")
-        .map_err(|errors| invalid("GRAPHQL_PARSE_FAILED", errors.errors))?;
-    let valid = parsed
-        .to_executable_validate(&language().schema)
-        .map_err(|errors| invalid("GRAPHQL_VALIDATION_FAILED", errors.errors))?;
-    Ok(Arc::new(valid))
 }
 
 /// The operation to execute.
@@ -113,12 +46,12 @@ pub fn described(operation: &Operation) -> String {
 }
 
 pub fn execute(
+    language: &Language,
     document: &Document,
     operation: &Operation,
     variables: &JsonMap,
     root: &dyn ObjectValue,
 ) -> Result<ExecutionResponse, Invalid> {
-    let language = language();
     Execution::new(&language.schema, document)
         .operation(operation)
         .implementers_map(&language.implementers)
@@ -133,22 +66,29 @@ pub fn execute(
 
 /// A refusal as the executor can carry it.
 pub fn carried(refusal: &Refusal) -> String {
-    format!("{}{SEPARATOR}{}", refusal.code, refusal.message)
+    let mut text = format!("{}{SEPARATOR}{}", refusal.code, refusal.message);
+    if let Some((key, value)) = &refusal.more {
+        text.extend([SEPARATOR.to_string().as_str(), key, "=", value]);
+    }
+    text
 }
 
 /// Gives every error its code and trace, as Railway does.
 pub fn finish(response: &mut ExecutionResponse, switches: &Switches, trace: &str) {
     for error in &mut response.errors {
-        let (code, message) = match error.message.split_once(SEPARATOR) {
-            // The executor puts words of its own in front.
-            Some((code, message)) => (
-                code_shown(code.rsplit(' ').next().unwrap_or(code), switches),
-                message.to_string(),
-            ),
+        let text = std::mem::take(&mut error.message);
+        let mut parts = text.split(SEPARATOR);
+        // The executor puts words of its own in front.
+        let code = parts.next().and_then(|before| before.rsplit(' ').next());
+        let (code, message) = match (code, parts.next()) {
+            (Some(code), Some(message)) => (code_shown(code, switches), message),
             // A null where the schema forbids one: Railway's opaque answer.
-            None => (INTERNAL, "Problem processing request".to_string()),
+            _ => (INTERNAL, "Problem processing request"),
         };
-        error.message = message;
+        error.message = message.to_string();
+        if let Some((key, value)) = parts.next().and_then(|more| more.split_once('=')) {
+            error.extensions.insert(key, value.into());
+        }
         extend(error, code, trace);
     }
 }
@@ -213,7 +153,7 @@ pub fn each_status(data: Option<&mut JsonMap>, see: &mut impl FnMut(&mut JsonVal
 }
 
 fn is_deployment_status(value: &JsonValue) -> bool {
-    let known = language()
+    let known = own()
         .schema
         .get_enum("DeploymentStatus")
         .expect("the schema has it");

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::config;
+use crate::config_file::ConfigFile;
 use crate::deployment::{Cause, Deployment, Release, Replica, Status, can_redeploy};
 use crate::refusal::Refusal;
-use crate::seed::{Outcome, Plan};
+use crate::seed::Outcome;
 use crate::state::{Due, Environment, State};
 use crate::switches::{PatchCommitSha, PeakHours, RedeployVariables};
 use crate::variables;
@@ -26,6 +27,7 @@ struct Load {
     sealed: BTreeSet<String>,
     replicas: BTreeMap<String, u32>,
     password: Option<String>,
+    file: Option<Arc<ConfigFile>>,
 }
 
 /// Which commit a new deployment of a repository takes.
@@ -69,7 +71,7 @@ impl State {
     }
 
     fn is_peak(&self, answer: PeakHours) -> bool {
-        self.seed.plan == Plan::Free && self.switches.peak_hours == answer
+        self.seed.plan.is_unpaid() && self.switches.peak_hours == answer
     }
 
     /// A new deployment from the kept image and with the variables and settings of an old one.
@@ -136,6 +138,23 @@ impl State {
         Ok(self.start(&environment, &old.service_id, load, cause))
     }
 
+    /// The same image and configuration on another machine.
+    pub fn migrate(&mut self, id: &str) -> Result<(), Refusal> {
+        let old = self.deployment(id)?.clone();
+        let environment = self.environment(&old.environment_id)?.clone();
+        let load = Load {
+            builds: false,
+            ..load_of(&old)
+        };
+        let cause = Cause {
+            reason: "migrate",
+            patch_id: None,
+            of: Some(old.id.clone()),
+        };
+        self.start(&environment, &old.service_id, load, cause);
+        Ok(())
+    }
+
     /// The newest deployment's release again, with what is stored now.
     pub fn redeploy_latest(
         &mut self,
@@ -181,9 +200,15 @@ impl State {
         let Some(release) = self.stored_release(environment, service_id, service, commit)? else {
             return Ok(None);
         };
+        let file = self.config_file(environment, service, &release);
+        let service = &match &file {
+            Some(file) => file.over(service),
+            None => service.clone(),
+        };
         Ok(Some(Load {
             builds: release.repo.is_some(),
             release,
+            file,
             manifest: config::manifest(service),
             mounts: config::entries(service.get("volumeMounts"))
                 .filter_map(|(_, mount)| Some(mount.get("mountPath")?.as_str()?.to_string()))
@@ -272,6 +297,7 @@ impl State {
             sealed,
             replicas,
             password,
+            file,
         } = load;
         let (id, snapshot_id) = (self.random.uuid(), self.random.uuid());
         let waits =
@@ -308,7 +334,24 @@ impl State {
             waits_for: Vec::new(),
             traffic_at: self.now,
             password,
+            file,
         };
+        let own = [
+            ("RAILWAY_DEPLOYMENT_ID", Some(id.clone())),
+            ("RAILWAY_SNAPSHOT_ID", Some(deployment.snapshot_id.clone())),
+            ("RAILWAY_GIT_COMMIT_SHA", deployment.release.commit.clone()),
+            ("RAILWAY_GIT_BRANCH", deployment.release.branch.clone()),
+            ("RAILWAY_GIT_AUTHOR", deployment.release.author.clone()),
+            (
+                "RAILWAY_GIT_COMMIT_MESSAGE",
+                deployment.release.message.clone(),
+            ),
+        ];
+        for (name, value) in own {
+            if let Some(value) = value {
+                deployment.variables.insert(name.to_string(), value);
+            }
+        }
         self.place(&mut deployment, "CREATED");
         self.deployments.insert(id.clone(), Arc::new(deployment));
         self.tell_deployment(&id);
@@ -431,5 +474,6 @@ fn load_of(old: &Deployment) -> Load {
         sealed: old.sealed.clone(),
         replicas: old.replicas.clone(),
         password: old.password.clone(),
+        file: old.file.clone(),
     }
 }

@@ -7,6 +7,10 @@
 //! On the same port it serves the applications: a request whose host is a domain of some service is answered as the
 //! deployment behind it would, see [`Sandbox::page`].
 //!
+//! Given the whole upstream schema (`--schema FILE`, or [`Sandbox::within`]) it takes every document of it and answers what
+//! it does not model with nothing, so that a stranger's tool can talk to it. Subscriptions are answered over a WebSocket at
+//! the same address. A tool that sends no query string needs `--switches cloudflare_trap=false`.
+//!
 //! Over TCP: `cargo run -p sandbox -- --seed seeds/runbook.yaml`. In-process, under tokio's (paused) clock:
 //!
 //! ```
@@ -53,28 +57,35 @@ mod seed;
 mod switches;
 mod time;
 
+mod applied;
 mod backups;
 mod birth;
 mod by_hand;
 mod change;
+mod change_set;
 mod check;
 mod config;
+mod config_file;
 mod cron;
 mod deployment;
 mod edge;
 mod effects;
+mod environments;
 mod events;
 mod launch;
 mod lifecycle;
 mod networking;
 mod operate;
 mod patch;
+mod plan;
 mod push;
 mod random;
 mod refusal;
 mod report;
+mod resources;
 mod rollout;
 mod state;
+mod updates;
 mod variables;
 mod volumes;
 
@@ -82,19 +93,27 @@ mod access;
 mod fields;
 mod filter;
 mod graphql;
+mod introspection;
+mod language;
 mod limits;
 mod mutation;
 mod node;
+mod nothing;
 mod page;
 mod query;
 mod reply;
 mod server;
+mod subscriptions;
 mod tcp;
+mod watch;
+mod websocket;
+mod world;
 
 pub use by_hand::HandEdit;
 pub use deployment::Status;
 pub use faults::{Fault, Faults};
-pub use graphql::SDL;
+pub use language::{SDL, Upstream};
+pub use plan::Plan;
 pub use report::{DeploymentView, Effect, Entry, EnvironmentView, ServiceView, View, VolumeView};
 pub use seed::*;
 pub use server::{Broken, PATH, Sandbox};

@@ -151,7 +151,7 @@ impl State {
         let now = self.now;
         let deployment = self.deployment_mut(id);
         (deployment.ran, deployment.traffic_at) = (true, now);
-        self.say(id, false, "info", &["Starting Container".to_string()]);
+        self.say_started(id);
         let deployment = self.deployments[id].clone();
         let always = restarts_always(&deployment);
         match (known.outcome, known.after_seconds) {
@@ -233,6 +233,11 @@ impl State {
             .filter(|other| other.id != id && other.status.is_live())
             .map(|other| other.id.clone())
             .collect()
+    }
+
+    /// Railway's own line, before anything that the application says.
+    pub fn say_started(&mut self, id: &str) {
+        self.say(id, false, "info", &["Starting Container".to_string()]);
     }
 
     pub fn say(&mut self, id: &str, building: bool, severity: &'static str, messages: &[String]) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 
-use crate::seed::Plan;
+use crate::plan::Plan;
 use crate::switches::ResetHeader;
 use crate::time::Time;
 
@@ -18,6 +18,8 @@ pub struct Limits {
     hours: BTreeMap<String, Window>,
     seconds: BTreeMap<String, Window>,
     edge: Window,
+    /// Until when the edge blocks everybody.
+    blocked: Option<Time>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -70,11 +72,21 @@ impl Limits {
         }
     }
 
-    /// Whether the edge lets a request without a query string pass.
-    pub fn passes_edge(&mut self, now: Time) -> bool {
+    /// Whether the edge lets a request pass. It counts those without a query string, and may block all after too many.
+    pub fn passes_edge(&mut self, has_query: bool, block_minutes: u32, now: Time) -> bool {
+        if self.blocked.is_some_and(|until| now < until) {
+            return false;
+        }
+        if has_query {
+            return true;
+        }
         let window = self.edge.turned(now, 1000);
         window.used += 1;
-        window.used <= EDGE_PER_SECOND
+        let passes = window.used <= EDGE_PER_SECOND;
+        if !passes && block_minutes > 0 {
+            self.blocked = Some(now.plus_seconds(f64::from(block_minutes) * 60.0));
+        }
+        passes
     }
 }
 

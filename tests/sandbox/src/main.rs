@@ -1,10 +1,10 @@
 //! Serves a sandbox on loopback until it is told to stop.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use sandbox::{Faults, PATH, Sandbox, Seed, Time};
+use sandbox::{Faults, PATH, Sandbox, Seed, Time, Upstream};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A simulated Railway.
@@ -23,6 +23,9 @@ struct Options {
     /// Faults as `SEED:RATE`, the rate in requests out of a thousand.
     #[arg(long)]
     faults: Option<String>,
+    /// The whole upstream schema, as introspection JSON or SDL: what is not modelled is answered with nothing.
+    #[arg(long)]
+    schema: Option<PathBuf>,
     /// Where ids come from.
     #[arg(long, default_value_t = 1)]
     random: u64,
@@ -48,9 +51,7 @@ fn main() -> ExitCode {
 }
 
 fn sandbox(options: &Options) -> Result<(Sandbox, u16), String> {
-    let text = std::fs::read_to_string(&options.seed)
-        .map_err(|error| format!("cannot read {}: {error}", options.seed.display()))?;
-    let mut seed = Seed::parse(&text)?;
+    let mut seed = Seed::parse(&read(&options.seed)?)?;
     seed.start = Time::now();
     let mut switches = seed.switches.clone();
     for pair in &options.switches {
@@ -63,10 +64,19 @@ fn sandbox(options: &Options) -> Result<(Sandbox, u16), String> {
         .faults
         .as_deref()
         .map_or(Ok(Faults::none()), parse_faults)?;
-    Ok((
-        Sandbox::new(&seed, switches, faults, options.random),
-        options.port,
-    ))
+    let sandbox = match &options.schema {
+        None => Sandbox::new(&seed, switches, faults, options.random),
+        Some(schema) => {
+            let upstream = Upstream::parse(&read(schema)?)?;
+            Sandbox::within(&upstream, &seed, switches, faults, options.random)
+        }
+    };
+    Ok((sandbox, options.port))
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    std::fs::read_to_string(path)
+        .map_err(|error| format!("cannot read {}: {error}", path.display()))
 }
 
 fn parse_faults(text: &str) -> Result<Faults, String> {

@@ -1,12 +1,13 @@
 //! Names under which services are reached: when each appeared, whether it works yet, and which are taken.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::config::{self, entries};
 use crate::edge::GENERATED;
 use crate::random::hash;
 use crate::refusal::Refusal;
-use crate::seed::Plan;
 use crate::state::{Environment, State};
 use crate::time::Time;
 
@@ -38,7 +39,7 @@ impl State {
     /// After a change: names appear and go with the configuration.
     pub fn follow_names(&mut self, environment_id: &str, before: &Value, after: &Value) {
         let now = self.now;
-        let names = |document: &Value| -> Vec<(String, Value)> {
+        let names = |document: &Value| -> BTreeMap<String, Value> {
             let services = entries(document.get("services"));
             services
                 .flat_map(|(service, part)| {
@@ -51,11 +52,11 @@ impl State {
         let known = &self.environments[environment_id].names;
         let fresh: Vec<(String, String)> = new
             .iter()
-            .filter(|(key, _)| !known.contains_key(key))
+            .filter(|(key, _)| !known.contains_key(*key))
             .map(|(key, _)| (key.clone(), self.random.uuid()))
             .collect();
         let names = &mut self.environment_mut(environment_id).names;
-        names.retain(|key, _| new.iter().any(|(known, _)| known == key));
+        names.retain(|key, _| new.contains_key(key));
         for (key, id) in fresh {
             let name = Name {
                 id,
@@ -67,7 +68,7 @@ impl State {
         }
         for (key, here) in new {
             if let Some(name) = names.get_mut(&key)
-                && !old.contains(&(key, here))
+                && old.get(&key) != Some(&here)
             {
                 name.updated = now;
             }
@@ -108,8 +109,11 @@ impl State {
     /// A free name of Railway's own for a service.
     pub fn free_domain(&mut self, environment_id: &str, service_id: &str) -> String {
         let environment = &self.environments[environment_id];
-        let service = slug(&self.service_name(environment, service_id));
-        let plain = format!("{service}-{}", slug(&environment.name));
+        let plain = generated(
+            &self.service_name(environment, service_id),
+            &environment.name,
+        );
+        let plain = plain.trim_end_matches(GENERATED);
         loop {
             let domain = format!("{plain}-{:04x}{GENERATED}", self.random.below(0x1_0000));
             if !self.is_taken(&domain) {
@@ -147,11 +151,7 @@ impl State {
         if let Some(wrong) = self.wrong_with(domain) {
             return Err(Refusal::bad_input(wrong));
         }
-        let most = match self.seed.plan {
-            Plan::Free => 1,
-            Plan::Hobby => 2,
-            Plan::Pro => 20,
-        };
+        let most = self.seed.plan.most_domains();
         let here = environment.service(service_id).into_iter().flat_map(named);
         if here.filter(|(kind, _, _)| *kind == CUSTOM).count() >= most {
             let refused = format!("The plan allows at most {most} custom domains for a service");
@@ -230,6 +230,21 @@ pub fn port_of(port: Option<i64>) -> Value {
     port.map_or(json!({}), |port| json!({ "port": port }))
 }
 
+/// Custom domains are not made by change sets; those that are there may stay.
+pub fn check_change_set(patch: &Value, stored: &Value) -> Result<(), Refusal> {
+    for (id, service) in entries(patch.get("services")) {
+        let known = stored.pointer(&format!("/services/{id}/networking/{CUSTOM}"));
+        let mut wanted = entries(service.get("networking").and_then(|all| all.get(CUSTOM)));
+        if let Some((domain, _)) = wanted
+            .find(|(domain, _)| known.is_none_or(|known| known.get(domain.as_str()).is_none()))
+        {
+            let refused = format!("Custom domain {domain} cannot be registered by a change set");
+            return Err(Refusal::bad_input(&refused));
+        }
+    }
+    Ok(())
+}
+
 /// The public name that the process is told.
 pub fn public_domain(service: &Value) -> Option<&String> {
     let networking = service.get("networking")?;
@@ -237,6 +252,11 @@ pub fn public_domain(service: &Value) -> Option<&String> {
         .iter()
         .find_map(|kind| config::entries(networking.get(*kind)).next())
         .map(|(domain, _)| domain)
+}
+
+/// The name that Railway thinks of first.
+pub fn generated(service: &str, environment: &str) -> String {
+    format!("{}-{}{GENERATED}", slug(service), slug(environment))
 }
 
 fn slug(name: &str) -> String {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
+use std::ops::Range;
 use std::sync::Arc;
 
 use apollo_compiler::Name;
@@ -14,6 +15,8 @@ use crate::access::Caller;
 use crate::deployment::Deployment;
 use crate::events::Event;
 use crate::graphql::{carried, from_wire, to_wire};
+use crate::language::Language;
+use crate::nothing::nothing;
 use crate::page::Page;
 use crate::patch::Patch;
 use crate::refusal::Refusal;
@@ -26,7 +29,10 @@ use crate::{fields, query};
 pub struct Scene {
     pub state: Arc<State>,
     pub caller: Caller,
+    pub language: Arc<Language>,
     pub failing: Option<Failing>,
+    /// Rows of logs are only shown from this time, when they are followed.
+    pub window: Option<Range<Time>>,
     /// Fields resolved so far.
     pub resolved: Cell<usize>,
 }
@@ -39,11 +45,13 @@ pub enum Failing {
 }
 
 impl Scene {
-    pub fn new(state: Arc<State>, caller: Caller) -> Scene {
+    pub fn new(state: Arc<State>, caller: Caller, language: Arc<Language>) -> Scene {
         Scene {
             state,
             caller,
+            language,
             failing: None,
+            window: None,
             resolved: Cell::new(0),
         }
     }
@@ -77,6 +85,7 @@ pub enum Node<'s> {
         &'s (Option<String>, String),
         &'s VariableRecord,
     ),
+    Bucket(&'s Project, Box<Value>),
     Event(&'s Event),
     Volume(&'s Project, &'s Volume),
     VolumeInstance(&'s Environment, &'s str, &'s VolumeInstance),
@@ -162,6 +171,13 @@ impl ObjectValue for Object<'_> {
         &'a self,
         info: &'a ResolveInfo<'a>,
     ) -> Result<ResolvedValue<'a>, FieldError> {
+        if !self
+            .scene
+            .language
+            .models(&self.type_name, info.field_name())
+        {
+            return Ok(nothing(self.scene, &info.field_definition().ty));
+        }
         resolve(self.scene, &self.node, info)
     }
 }
@@ -198,6 +214,8 @@ pub fn resolve<'s>(
         Node::Variable(environment, key, record) => {
             fields::variable(scene, environment, key, record, &asked)
         }
+        Node::Bucket(project, _) if field == "project" => Ok(Answer::One(Node::Project(project))),
+        Node::Bucket(_, value) => Ok(plain(value, info)),
         Node::Event(event) => fields::activity::event(scene, event, &asked),
         Node::Volume(project, volume) => fields::volume(scene, project, volume, &asked),
         Node::VolumeInstance(environment, id, instance) => {
@@ -227,7 +245,7 @@ pub fn field_error(refusal: &Refusal) -> FieldError {
     }
 }
 
-fn resolved<'s>(scene: &'s Scene, answer: Answer<'s>, type_name: &Name) -> ResolvedValue<'s> {
+pub fn resolved<'s>(scene: &'s Scene, answer: Answer<'s>, type_name: &Name) -> ResolvedValue<'s> {
     let object = |node: Node<'s>, of: &Name| {
         let type_name = node.own_type().unwrap_or_else(|| of.clone());
         ResolvedValue::object(Object {

@@ -28,6 +28,28 @@ impl State {
         }
     }
 
+    /// One of several processes ends, and is started again.
+    pub fn crash_replica(&mut self, id: &str) {
+        let deployment = self.deployment_mut(id);
+        let mut replicas = deployment.instances.iter_mut();
+        let Some(replica) = replicas.find(|replica| replica.status == "RUNNING") else {
+            return;
+        };
+        replica.status = "RESTARTING";
+        let deployment = id.to_string();
+        self.later(self.seed.timings.restart, Due::ReplicaBack { deployment });
+    }
+
+    pub fn replica_back(&mut self, id: &str) {
+        let deployment = self.deployment_mut(id);
+        if deployment.status == Status::Success && !deployment.stopped {
+            let mut replicas = deployment.instances.iter_mut();
+            if let Some(replica) = replicas.find(|replica| replica.status == "RESTARTING") {
+                replica.status = "RUNNING";
+            }
+        }
+    }
+
     pub fn stop(&mut self, id: &str) -> Result<(), Refusal> {
         if !self.deployment(id)?.status.is_live() {
             return Err(Refusal::bad_input("Deployment is not running"));
@@ -68,7 +90,7 @@ impl State {
             self.known(&deployment.release),
         );
         let always = restarts_always(deployment);
-        self.say(id, false, "info", &["Starting Container".to_string()]);
+        self.say_started(id);
         let recovers = known.outcome != Outcome::Crashed;
         if was == Status::Sleeping || (was == Status::Crashed && recovers) {
             self.enter(id, Status::Success, None);
@@ -139,7 +161,7 @@ impl State {
     pub fn woken(&mut self, id: &str) {
         if self.deployments[id].status == Status::Sleeping {
             self.enter(id, Status::Success, None);
-            self.say(id, false, "info", &["Starting Container".to_string()]);
+            self.say_started(id);
             let now = self.now;
             self.deployment_mut(id).traffic_at = now;
             self.sleep_later(id);
@@ -159,6 +181,10 @@ impl State {
         let live: Vec<Arc<Deployment>> = self
             .history(&environment, service_id)
             .filter(|deployment| deployment.status.is_unfinished() || deployment.status.is_live())
+            .filter(|deployment| {
+                let file = deployment.file.as_ref();
+                !file.is_some_and(|file| file.owns_placement())
+            })
             .cloned()
             .collect();
         for deployment in live {

@@ -7,7 +7,7 @@ use crate::deployment::Cause;
 use crate::launch::Commit;
 use crate::refusal::Refusal;
 use crate::state::{Due, State};
-use crate::switches::{AppliedAt, OverStaged, PatchCommitSha};
+use crate::switches::{AppliedAt, FailedPatch, OverStaged, PatchCommitSha};
 use crate::time::Time;
 
 /// Staged changes, or a commit in an environment's history.
@@ -30,6 +30,7 @@ pub enum PatchStatus {
     Staged,
     Applying,
     Committed,
+    Failed,
 }
 
 impl PatchStatus {
@@ -38,12 +39,13 @@ impl PatchStatus {
             PatchStatus::Staged => "STAGED",
             PatchStatus::Applying => "APPLYING",
             PatchStatus::Committed => "COMMITTED",
+            PatchStatus::Failed => "FAILED",
         }
     }
 }
 
 /// Who writes, and how.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Write {
     pub mutation: &'static str,
     pub skip_deploys: bool,
@@ -92,7 +94,8 @@ impl State {
         write: Write,
     ) -> Result<String, Refusal> {
         let environment = self.environment(environment_id)?;
-        if config::size(&environment.staged.patch) == 0 {
+        let is_empty = config::size(&environment.staged.patch) == 0;
+        if is_empty && !self.switches.empty_commit_clears {
             return Err(Refusal::bad_input("No patch to apply"));
         }
         let foreign = environment.staged.author != author;
@@ -186,10 +189,14 @@ impl State {
         };
         if let Some(error) = self.environment_mut(environment_id).next_patch_fails.take() {
             let now = self.now;
+            let status = match self.switches.failed_patch {
+                FailedPatch::Staged => PatchStatus::Staged,
+                FailedPatch::Failed => PatchStatus::Failed,
+            };
             let patch = self
                 .patch_mut(environment_id, id)
                 .expect("it was just found");
-            (patch.status, patch.error, patch.updated) = (PatchStatus::Staged, Some(error), now);
+            (patch.status, patch.error, patch.updated) = (status, Some(error), now);
             let told = json!({ "patchId": id, "message": patch.message });
             self.tell_environment(environment_id, None, "EnvironmentPatch", "failed", told);
             return;

@@ -7,6 +7,7 @@ use http::{Request, Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::graphql::{self, Body, Invalid};
+use crate::language::Language;
 use crate::limits::Allowance;
 use crate::state::State;
 
@@ -20,6 +21,8 @@ pub struct Reply {
     pub operation: String,
     pub is_mutation: bool,
     pub note: String,
+    /// How long it takes.
+    pub slow_seconds: f64,
 }
 
 impl Reply {
@@ -32,6 +35,7 @@ impl Reply {
             operation: String::new(),
             is_mutation: false,
             note: String::new(),
+            slow_seconds: 0.0,
         }
     }
 
@@ -83,11 +87,11 @@ impl Reply {
     }
 
     /// With the operation named, for requests that were not executed.
-    pub fn told(mut self, request: &Request<Bytes>) -> Reply {
+    pub fn told(mut self, request: &Request<Bytes>, language: &Language) -> Reply {
         let Ok(asked) = Body::parse(request.body()) else {
             return self;
         };
-        let Ok(document) = graphql::document(&asked.query) else {
+        let Ok(document) = language.document(&asked.query) else {
             return self;
         };
         if let Ok(operation) = graphql::operation(&document, asked.operation.as_deref()) {

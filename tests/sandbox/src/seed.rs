@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
+use crate::plan::Plan;
 use crate::switches::Switches;
 use crate::time::Time;
 
@@ -81,106 +82,6 @@ impl Default for Seed {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Plan {
-    Free,
-    Hobby,
-    Pro,
-}
-
-impl Plan {
-    pub fn text(self) -> &'static str {
-        match self {
-            Plan::Free => "free",
-            Plan::Hobby => "hobby",
-            Plan::Pro => "pro",
-        }
-    }
-
-    pub fn requests_per_hour(self) -> u32 {
-        match self {
-            Plan::Free => 100,
-            Plan::Hobby => 1_000,
-            Plan::Pro => 10_000,
-        }
-    }
-
-    pub fn requests_per_second(self) -> Option<u32> {
-        match self {
-            Plan::Free => None,
-            Plan::Hobby => Some(10),
-            Plan::Pro => Some(50),
-        }
-    }
-
-    pub fn most_replicas(self) -> u64 {
-        match self {
-            Plan::Free => 1,
-            Plan::Hobby => 6,
-            Plan::Pro => 42,
-        }
-    }
-
-    /// What a new volume gets, and the most it can grow to.
-    pub fn default_volume_mb(self) -> u32 {
-        match self {
-            Plan::Free => 500,
-            Plan::Hobby => 5_000,
-            Plan::Pro => 50_000,
-        }
-    }
-
-    pub fn most_volume_mb(self) -> u32 {
-        match self {
-            Plan::Pro => 1_000_000,
-            Plan::Free | Plan::Hobby => self.default_volume_mb(),
-        }
-    }
-
-    pub fn most_volumes(self) -> usize {
-        match self {
-            Plan::Free => 1,
-            Plan::Hobby => 10,
-            Plan::Pro => 20,
-        }
-    }
-
-    /// The most that one container may be given: vCPUs and gigabytes of memory.
-    pub fn container_ceiling(self) -> (f64, f64) {
-        match self {
-            Plan::Free => (1.0, 0.5),
-            Plan::Hobby => (8.0, 8.0),
-            Plan::Pro => (24.0, 24.0),
-        }
-    }
-
-    /// What a container may use when nothing says otherwise, as Railway writes it.
-    pub fn container_limits(self) -> Value {
-        let (cpu, gigabytes) = self.container_ceiling();
-        let disk = if self == Plan::Free { 1.0 } else { 100.0 };
-        let bytes = |gigabytes: f64| (gigabytes * 1e9) as u64;
-        json!({ "containers": { "cpu": cpu, "memoryBytes": bytes(gigabytes), "diskBytes": bytes(disk) } })
-    }
-
-    /// How long logs are kept.
-    pub fn log_days(self) -> u32 {
-        match self {
-            Plan::Free | Plan::Hobby => 7,
-            Plan::Pro => 30,
-        }
-    }
-
-    /// How long the image of a removed deployment is kept.
-    pub fn retention_hours(self) -> u32 {
-        match self {
-            Plan::Free => 24,
-            Plan::Hobby => 72,
-            Plan::Pro => 120,
-        }
-    }
-}
-
 /// How long each part of a deployment's life takes, in seconds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -204,6 +105,8 @@ pub struct Timings {
     pub backup: f64,
     /// Copying a backup into a fresh volume.
     pub restore: f64,
+    /// Copying an environment in the background.
+    pub duplicate: f64,
     /// Until the DNS of a new custom domain points here.
     pub dns: f64,
     /// From there to its certificate.
@@ -231,6 +134,7 @@ impl Default for Timings {
             migrate: 20.0,
             backup: 5.0,
             restore: 10.0,
+            duplicate: 5.0,
             dns: 60.0,
             certificate: 30.0,
             remove: 2.0,
@@ -250,6 +154,8 @@ pub struct WorkspaceSeed {
     pub forbidden_images: Vec<String>,
     pub forbids_domains: bool,
     pub forbids_tcp_proxies: bool,
+    /// Whether people have to have logged in with a second factor. Tokens need none.
+    pub requires_two_factor: bool,
 }
 
 impl Default for WorkspaceSeed {
@@ -261,6 +167,7 @@ impl Default for WorkspaceSeed {
             forbidden_images: Vec::new(),
             forbids_domains: false,
             forbids_tcp_proxies: false,
+            requires_two_factor: false,
         }
     }
 }
@@ -291,6 +198,8 @@ pub struct ProjectSeed {
 pub struct EnvironmentSeed {
     pub id: Option<String>,
     pub ephemeral: bool,
+    /// Whether only tokens that are bound to it may look inside.
+    pub restricted: bool,
     pub shared: BTreeMap<String, VariableSeed>,
     pub services: BTreeMap<String, ServiceSeed>,
 }
@@ -418,6 +327,8 @@ pub enum TokenKind {
     Account,
     Workspace,
     Project,
+    /// A person's own login, without a second factor.
+    Session,
 }
 
 /// What an image or a commit does when it is deployed.
@@ -439,8 +350,32 @@ pub struct Known {
     pub password: Option<String>,
     /// What the repository's checks say of a commit.
     pub checks: Checks,
+    /// The railway.json or railway.toml in a commit.
+    pub file: Option<Box<ConfigFileSeed>>,
     /// The files that a commit changes, for watch patterns; none: anything may have changed.
     pub files: Vec<String>,
+}
+
+/// A repository's own settings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConfigFileSeed {
+    pub path: String,
+    pub build: Map<String, Value>,
+    pub deploy: Map<String, Value>,
+    /// `build` and `deploy` for one environment, by name; `pr` for those of pull requests.
+    pub environments: BTreeMap<String, Map<String, Value>>,
+}
+
+impl Default for ConfigFileSeed {
+    fn default() -> ConfigFileSeed {
+        ConfigFileSeed {
+            path: "railway.json".into(),
+            build: Map::new(),
+            deploy: Map::new(),
+            environments: BTreeMap::new(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,34 +4,27 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use apollo_compiler::executable::{Operation, OperationType};
-use apollo_compiler::response::{ExecutionResponse, JsonMap};
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response};
 use serde_json::Value;
 use tokio::time::{Duration, Instant};
 
-use crate::access::Caller;
 use crate::birth::first_state;
 use crate::by_hand::HandEdit;
 use crate::edge;
 use crate::faults::{Fault, Faults};
-use crate::graphql::{self, Body, Document, Invalid, each_status};
-use crate::limits::{Allowance, Limits};
-use crate::mutation;
-use crate::node::{Failing, Scene, query_root};
-use crate::random::{Random, uuid_of};
-use crate::reply::Reply;
+use crate::graphql::Body;
+use crate::language::{Language, Upstream};
+use crate::limits::Limits;
+use crate::random::Random;
 use crate::report::{self, Effect, Entry, View};
 use crate::seed::Seed;
-use crate::state::State;
 use crate::switches::Switches;
 use crate::time::Time;
+use crate::watch::Watching;
+use crate::world::World;
 
 pub const PATH: &str = "/graphql/v2";
-
-/// How many old states are kept for stale reads.
-const MOST_SNAPSHOTS: usize = 64;
 
 #[derive(Clone)]
 pub struct Sandbox(Arc<Inner>);
@@ -42,18 +35,6 @@ struct Inner {
     faults: Faults,
     faults_stopped: AtomicBool,
     world: Mutex<World>,
-}
-
-struct World {
-    state: Arc<State>,
-    limits: Limits,
-    /// States as they were left by changes, oldest first; kept only when faults are possible.
-    past: VecDeque<(Time, Arc<State>)>,
-    chance: Random,
-    transcript: Vec<Entry>,
-    effects: Vec<Effect>,
-    mutations: usize,
-    arrived: usize,
 }
 
 /// There is no reply.
@@ -78,6 +59,32 @@ impl std::error::Error for Broken {}
 
 impl Sandbox {
     pub fn new(seed: &Seed, switches: Switches, faults: Faults, random_seed: u64) -> Sandbox {
+        let language = Language::spoken(None, &switches);
+        Sandbox::speaking(language, seed, switches, faults, random_seed)
+    }
+
+    /// A sandbox that takes every document of the upstream schema.
+    ///
+    /// What it models it answers as ever; any other selection is answered with null, or with an empty list, a zero or
+    /// an empty object where null is not allowed. A mutation that it does not model is refused.
+    pub fn within(
+        upstream: &Upstream,
+        seed: &Seed,
+        switches: Switches,
+        faults: Faults,
+        random_seed: u64,
+    ) -> Sandbox {
+        let language = Language::spoken(Some(upstream), &switches);
+        Sandbox::speaking(language, seed, switches, faults, random_seed)
+    }
+
+    fn speaking(
+        language: Arc<Language>,
+        seed: &Seed,
+        switches: Switches,
+        faults: Faults,
+        random_seed: u64,
+    ) -> Sandbox {
         let state = Arc::new(first_state(
             &Arc::new(seed.clone()),
             Arc::new(switches),
@@ -90,6 +97,7 @@ impl Sandbox {
         };
         let chance = Random::new(random_seed ^ 0x5EED_FA17);
         let world = World {
+            language,
             state,
             limits: Limits::default(),
             past,
@@ -118,8 +126,8 @@ impl Sandbox {
             return Ok(page);
         }
         let (reply, delay) = self.answer(&request);
-        if let Some(seconds) = delay {
-            tokio::time::sleep(Duration::from_secs(u64::from(seconds))).await;
+        if delay > 0.0 {
+            tokio::time::sleep(Duration::from_secs_f64(delay)).await;
         }
         reply
     }
@@ -187,6 +195,18 @@ impl Sandbox {
             .plus_milliseconds(self.0.began.elapsed().as_millis() as i64)
     }
 
+    pub(crate) fn watch(&self, headers: &HeaderMap, body: Body) -> Result<Watching, Value> {
+        let (now, mut world) = (self.now(), self.world());
+        world.come_to(now);
+        world.watch(headers, body)
+    }
+
+    pub(crate) fn look_again(&self, watching: &mut Watching) -> Vec<Value> {
+        let (now, mut world) = (self.now(), self.world());
+        world.come_to(now);
+        world.look_again(watching)
+    }
+
     /// The answer, if the request is not for the API.
     fn visited(&self, request: &Request<Bytes>) -> Option<Response<Bytes>> {
         let host = edge::host_of(request).filter(|_| request.uri().path() != PATH)?;
@@ -201,7 +221,7 @@ impl Sandbox {
         self.0.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn answer(&self, request: &Request<Bytes>) -> (Result<Response<Bytes>, Broken>, Option<u32>) {
+    fn answer(&self, request: &Request<Bytes>) -> (Result<Response<Bytes>, Broken>, f64) {
         let now = self.now();
         let mut world = self.world();
         let index = world.arrived;
@@ -225,10 +245,9 @@ impl Sandbox {
             Ok(_) if reply.note.is_empty() => reply.status.as_u16().to_string(),
             Ok(_) => format!("{} {}", reply.status.as_u16(), reply.note),
         };
-        let delay = if let Some(Fault::Delay(seconds)) = fault {
-            Some(seconds)
-        } else {
-            None
+        let delay = match fault {
+            Some(Fault::Delay(seconds)) => f64::from(seconds),
+            _ => reply.slow_seconds,
         };
         world.transcript.push(Entry {
             index,
@@ -240,254 +259,4 @@ impl Sandbox {
         });
         (result, delay)
     }
-}
-
-impl World {
-    fn come_to(&mut self, now: Time) {
-        Arc::make_mut(&mut self.state).advance(now);
-        self.collect();
-    }
-
-    fn visit(&mut self, now: Time, host: &str, request: &Request<Bytes>) -> Response<Bytes> {
-        self.come_to(now);
-        Arc::make_mut(&mut self.state).visit(host, request)
-    }
-
-    fn collect(&mut self) {
-        if !self.state.outbox.is_empty() {
-            let mut news = std::mem::take(&mut Arc::make_mut(&mut self.state).outbox);
-            self.effects.append(&mut news);
-        }
-    }
-
-    fn remember(&mut self, now: Time, wanted: bool) {
-        self.collect();
-        if wanted {
-            self.past.push_back((now, self.state.clone()));
-        }
-        if self.past.len() > MOST_SNAPSHOTS {
-            self.past.pop_front();
-        }
-    }
-
-    /// The state as it was, or the oldest one kept.
-    fn back_then(&self, at: Time) -> Arc<State> {
-        let kept = self
-            .past
-            .iter()
-            .rev()
-            .find(|(then, _)| *then <= at)
-            .or(self.past.front());
-        let mut state = kept.map_or_else(|| self.state.clone(), |(_, state)| state.clone());
-        Arc::make_mut(&mut state).advance(at);
-        state
-    }
-
-    fn meet(&mut self, request: &Request<Bytes>, fault: Option<&Fault>, index: usize) -> Reply {
-        match fault {
-            Some(Fault::NotSent | Fault::LostBefore) => {
-                Reply::page(StatusCode::OK, "").told(request)
-            }
-            Some(Fault::Cloudflare1015) => Reply::edge().told(request),
-            Some(Fault::ServerError(status)) => {
-                Reply::gateway(StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_GATEWAY))
-                    .told(request)
-            }
-            Some(Fault::Html) => Reply::page(
-                StatusCode::OK,
-                "<!doctype html><title>Railway</title><p>Just a moment...",
-            )
-            .told(request),
-            Some(Fault::TooMany {
-                retry_after_seconds,
-                headers,
-            }) => {
-                let resets = self.state.now.plus_seconds(f64::from(*retry_after_seconds));
-                let allowance = Allowance {
-                    limit: 1000,
-                    remaining: 0,
-                    resets,
-                    retry_after_seconds: Some(*retry_after_seconds),
-                };
-                Reply {
-                    allowance: headers.then_some(allowance),
-                    ..Reply::too_many()
-                }
-                .told(request)
-            }
-            Some(Fault::ServerErrorAfter) => {
-                let reply = self.process(request, fault, index);
-                Reply {
-                    operation: reply.operation,
-                    is_mutation: reply.is_mutation,
-                    ..Reply::gateway(StatusCode::BAD_GATEWAY)
-                }
-            }
-            Some(Fault::Duplicate) => {
-                let first = self.process(request, fault, index);
-                if first.is_mutation {
-                    self.process(request, fault, index)
-                } else {
-                    first
-                }
-            }
-            Some(Fault::TruncatedBody) => {
-                let mut reply = self.process(request, fault, index);
-                reply.body.truncate(reply.body.len() / 2);
-                reply
-            }
-            None
-            | Some(
-                Fault::LostAfter
-                | Fault::Delay(_)
-                | Fault::StaleRead { .. }
-                | Fault::PartialData { .. }
-                | Fault::UnknownEnum
-                | Fault::ExpiredToken,
-            ) => self.process(request, fault, index),
-        }
-    }
-
-    fn process(&mut self, request: &Request<Bytes>, fault: Option<&Fault>, index: usize) -> Reply {
-        let trace = uuid_of(&format!("trace {index}"));
-        if request.uri().path() != PATH {
-            return Reply::refused(StatusCode::NOT_FOUND, "NOT_FOUND", "Not Found", &trace);
-        }
-        if request.uri().query().is_none_or(str::is_empty)
-            && self.state.switches.cloudflare_trap
-            && !self.limits.passes_edge(self.state.now)
-        {
-            return Reply::edge();
-        }
-        if request.method() != Method::POST {
-            return Reply::refused(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "BAD_REQUEST",
-                "GraphQL requests have to be sent with POST",
-                &trace,
-            );
-        }
-        let mut caller = Caller::of(request.headers(), &self.state);
-        if fault == Some(&Fault::ExpiredToken) {
-            caller = caller.expired();
-        }
-        let allowance = self.limits.count(
-            caller.token.as_deref().unwrap_or(""),
-            self.state.seed.plan,
-            self.state.now,
-        );
-        if allowance.retry_after_seconds.is_some() {
-            return Reply {
-                allowance: Some(allowance),
-                ..Reply::too_many()
-            }
-            .told(request);
-        }
-        let reply = match self.run(request, caller, fault, &trace) {
-            Ok(reply) => reply,
-            Err(invalid) => {
-                let note = invalid.code.to_string();
-                Reply {
-                    note,
-                    ..Reply::json(StatusCode::BAD_REQUEST, &graphql::refused(&invalid, &trace))
-                }
-            }
-        };
-        Reply {
-            allowance: Some(allowance),
-            ..reply
-        }
-    }
-
-    fn run(
-        &mut self,
-        request: &Request<Bytes>,
-        caller: Caller,
-        fault: Option<&Fault>,
-        trace: &str,
-    ) -> Result<Reply, Invalid> {
-        let asked = Body::parse(request.body())?;
-        let document = graphql::document(&asked.query)?;
-        let operation = graphql::operation(&document, asked.operation.as_deref())?;
-        let is_mutation = operation.operation_type == OperationType::Mutation;
-        let caller = if asks_only_schema(operation) {
-            Caller::nobody()
-        } else {
-            caller
-        };
-        let mut response = if is_mutation {
-            self.mutations += 1;
-            let root = mutation::Root::new(&mut self.state, caller);
-            graphql::execute(&document, operation, &asked.variables, &root)?
-        } else {
-            self.query(&document, operation, &asked.variables, caller, fault)?
-        };
-        if fault == Some(&Fault::UnknownEnum) {
-            self.misread(&mut response);
-        }
-        graphql::finish(&mut response, &self.state.switches, trace);
-        let note = response
-            .errors
-            .first()
-            .map_or(String::new(), |error| error.message.clone());
-        let body = serde_json::to_vec(&response).expect("a response is plain JSON");
-        Ok(Reply {
-            operation: graphql::described(operation),
-            is_mutation,
-            note,
-            body,
-            ..Reply::json(StatusCode::OK, &Value::Null)
-        })
-    }
-
-    fn query(
-        &mut self,
-        document: &Document,
-        operation: &Operation,
-        variables: &JsonMap,
-        caller: Caller,
-        fault: Option<&Fault>,
-    ) -> Result<ExecutionResponse, Invalid> {
-        let state = match fault {
-            Some(Fault::StaleRead { seconds_back }) => {
-                self.back_then(self.state.now.plus_seconds(-f64::from(*seconds_back)))
-            }
-            _ => self.state.clone(),
-        };
-        let mut scene = Scene::new(state, caller);
-        if let Some(Fault::PartialData { field }) = fault {
-            scene.failing = Some(match field {
-                Some(field) => Failing::Named(field.clone()),
-                None => {
-                    // Answered once to learn how many fields there are to choose from.
-                    graphql::execute(document, operation, variables, &query_root(&scene))?;
-                    Failing::Nth(self.chance.below(scene.resolved.take() as u64) as usize)
-                }
-            });
-        }
-        graphql::execute(document, operation, variables, &query_root(&scene))
-    }
-
-    /// Turns one deployment status of the answer into a word from the future.
-    fn misread(&mut self, response: &mut ExecutionResponse) {
-        let mut found = 0;
-        each_status(response.data.as_mut(), &mut |_| found += 1);
-        let chosen = self.chance.below(found);
-        let mut at = 0;
-        each_status(response.data.as_mut(), &mut |status| {
-            if at == chosen {
-                *status = "SOMETHING_NEW".into();
-            }
-            at += 1;
-        });
-    }
-}
-
-/// Introspection answers anybody, so the token does not matter.
-fn asks_only_schema(operation: &Operation) -> bool {
-    operation.selection_set.selections.iter().all(|selection| {
-        selection
-            .as_field()
-            .is_some_and(|field| field.name.starts_with("__"))
-    })
 }

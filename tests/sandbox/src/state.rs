@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::applied::Apply;
 use crate::backups::{Backup, Kind, Workflow};
 use crate::deployment::Deployment;
 use crate::edge::Visit;
 use crate::events::Event;
 use crate::networking::Name;
-use crate::patch::Patch;
+use crate::patch::{Patch, Write};
 use crate::random::Random;
 use crate::refusal::Refusal;
 use crate::report::Effect;
@@ -44,6 +45,12 @@ pub struct State {
     pub copies: BTreeMap<String, Backup>,
     /// When somebody last made something of a kind.
     pub made: BTreeMap<(String, &'static str), Time>,
+    /// Change sets that were applied, by id.
+    pub applies: BTreeMap<String, Apply>,
+    /// What Railway itself says is wrong with it at the moment.
+    pub incident: Option<String>,
+    /// How long the answer to the mutation under way takes.
+    pub slow_seconds: f64,
     /// Effects since the server last collected them.
     pub outbox: Vec<Effect>,
     /// Requests to the applications, oldest first.
@@ -90,6 +97,9 @@ pub enum Due {
     Wake {
         deployment: String,
     },
+    ReplicaBack {
+        deployment: String,
+    },
     VolumeMoved {
         environment: String,
         volume: String,
@@ -115,6 +125,16 @@ pub enum Due {
         backup: String,
         by: String,
     },
+    FillEnvironment {
+        environment: String,
+        patch: Value,
+        write: Write,
+    },
+    AutoUpdate {
+        environment: String,
+        service: String,
+        image: String,
+    },
 }
 
 #[derive(Clone)]
@@ -126,6 +146,7 @@ pub struct Project {
     pub updated: Time,
     pub services: BTreeMap<String, Service>,
     pub volumes: BTreeMap<String, Volume>,
+    pub buckets: BTreeMap<String, Bucket>,
     /// In order of creation.
     pub environments: Vec<String>,
 }
@@ -147,11 +168,22 @@ pub struct Volume {
 }
 
 #[derive(Clone)]
+pub struct Bucket {
+    pub id: String,
+    pub name: String,
+    pub created: Time,
+}
+
+#[derive(Clone)]
 pub struct Environment {
     pub id: String,
     pub project_id: String,
     pub name: String,
     pub ephemeral: bool,
+    /// Whether only tokens that are bound to it may look inside.
+    pub restricted: bool,
+    /// About the pull request that it is for.
+    pub meta: Value,
     pub source_id: Option<String>,
     pub created: Time,
     pub updated: Time,
@@ -226,6 +258,7 @@ impl State {
             Due::TakeVolume { deployment } => self.take_volume(&deployment),
             Due::Sleep { deployment } => self.maybe_sleep(&deployment),
             Due::Wake { deployment } => self.woken(&deployment),
+            Due::ReplicaBack { deployment } => self.replica_back(&deployment),
             Due::VolumeMoved {
                 environment,
                 volume,
@@ -251,6 +284,16 @@ impl State {
                 backup,
                 by,
             } => self.restored(&environment, &volume, &backup, &by),
+            Due::FillEnvironment {
+                environment,
+                patch,
+                write,
+            } => self.fill_environment(&environment, &patch, &write),
+            Due::AutoUpdate {
+                environment,
+                service,
+                image,
+            } => self.auto_update(&environment, &service, &image),
         }
     }
 
@@ -337,14 +380,17 @@ impl Due {
             | Due::VolumeGone { environment, .. }
             | Due::Backup { environment, .. }
             | Due::BackedUp { environment, .. }
-            | Due::Restored { environment, .. } => environment != gone,
+            | Due::Restored { environment, .. }
+            | Due::FillEnvironment { environment, .. }
+            | Due::AutoUpdate { environment, .. } => environment != gone,
             Due::Advance { deployment }
             | Due::Crash { deployment }
             | Due::Restarted { deployment }
             | Due::Remove { deployment }
             | Due::TakeVolume { deployment }
             | Due::Sleep { deployment }
-            | Due::Wake { deployment } => deployments.contains_key(deployment),
+            | Due::Wake { deployment }
+            | Due::ReplicaBack { deployment } => deployments.contains_key(deployment),
         }
     }
 }

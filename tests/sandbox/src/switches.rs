@@ -81,17 +81,41 @@ pub struct Switches {
     pub volume_move_deploys: bool,
     /// What the request that wakes a sleeping service gets.
     pub waking_request: WakingRequest,
-    /// Whether a process that has exited with 0 makes its deployment read as stopped.
+    /// Whether a deployment reads as stopped once all its processes have ended by themselves, or sleep.
     pub exited_is_stopped: bool,
     /// What becomes of deployments on the Free plan, whose machines are full by day.
     pub peak_hours: PeakHours,
     /// Seconds between two projects, environments or volumes that one token may create.
     pub creation_pace: u32,
-    /// Whether `volumeInstanceUpdate` detaches when `serviceId` is absent, as it does when it is null.
-    pub omitted_service_detaches: bool,
     /// Whether volumes are backed up by schedule on plans below Pro.
     pub schedules_below_pro: bool,
     pub etag_moves_on_schedule: bool,
+    /// What a commit that failed while it was applied reads: the live service has a newer word for it.
+    pub failed_patch: FailedPatch,
+    /// How long the edge blocks whoever ran into its limit.
+    pub edge_block_minutes: u32,
+    /// Whether each root field of a request counts for the rate limit.
+    pub aliases_count: bool,
+    /// How long `environmentCreate` takes to answer when it copies in the foreground.
+    pub duplicate_seconds: u32,
+    /// Whether committing an empty staged patch clears the record, or is refused.
+    pub empty_commit_clears: bool,
+    /// The longest name of a service.
+    pub longest_name: u32,
+    /// Where `serviceCreate` makes a service when it names an environment that is no copy of another.
+    pub service_create_scope: ServiceScope,
+    /// Whether `serviceConnect` fails, after it took effect, when some environment has no instance of the service.
+    pub connect_needs_every_instance: bool,
+    /// Whether `serviceInstanceUpdate` without a `source` takes the stored one away.
+    pub update_without_source_clears: bool,
+    /// Where `volumeCreate` makes instances when it names no environment.
+    pub volume_without_environment: VolumeScope,
+    /// Whether a project token may make, restore and delete backups.
+    pub project_token_may_back_up: bool,
+    /// Whether a project token may make and delete domains and proxies.
+    pub project_token_may_name: bool,
+    /// Whether a project token may apply change sets.
+    pub project_token_may_apply: bool,
 }
 
 macro_rules! answers {
@@ -122,6 +146,9 @@ answers! {
     ResetHeader { Epoch, SecondsLeft, Rfc3339 }
     WakingRequest { Answered, BadGateway }
     PeakHours { None, Queued, Rejected }
+    FailedPatch { Staged, Failed }
+    ServiceScope { Named, AllUnforked }
+    VolumeScope { Nowhere, Everywhere }
 }
 
 /// Every switch with every answer it can take, as it is written in YAML.
@@ -175,9 +202,21 @@ const ANSWERS: &[(&str, &[&str])] = &[
     ("exited_is_stopped", BOTH),
     ("peak_hours", &["none", "queued", "rejected"]),
     ("creation_pace", &["0", "30"]),
-    ("omitted_service_detaches", BOTH),
     ("schedules_below_pro", BOTH),
     ("etag_moves_on_schedule", BOTH),
+    ("failed_patch", &["staged", "failed"]),
+    ("edge_block_minutes", &["0", "1440"]),
+    ("aliases_count", BOTH),
+    ("duplicate_seconds", &["0", "35"]),
+    ("empty_commit_clears", BOTH),
+    ("longest_name", &["32", "48"]),
+    ("service_create_scope", &["named", "all_unforked"]),
+    ("connect_needs_every_instance", BOTH),
+    ("update_without_source_clears", BOTH),
+    ("volume_without_environment", &["nowhere", "everywhere"]),
+    ("project_token_may_back_up", BOTH),
+    ("project_token_may_name", BOTH),
+    ("project_token_may_apply", BOTH),
 ];
 const BOTH: &[&str] = &["false", "true"];
 
@@ -280,9 +319,21 @@ impl Default for Switches {
             exited_is_stopped: false,
             peak_hours: PeakHours::None,
             creation_pace: 30,
-            omitted_service_detaches: true,
             schedules_below_pro: false,
             etag_moves_on_schedule: true,
+            failed_patch: FailedPatch::Staged,
+            edge_block_minutes: 0,
+            aliases_count: false,
+            duplicate_seconds: 0,
+            empty_commit_clears: false,
+            longest_name: 48,
+            service_create_scope: ServiceScope::Named,
+            connect_needs_every_instance: false,
+            update_without_source_clears: false,
+            volume_without_environment: VolumeScope::Nowhere,
+            project_token_may_back_up: true,
+            project_token_may_name: true,
+            project_token_may_apply: true,
         }
     }
 }

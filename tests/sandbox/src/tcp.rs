@@ -10,6 +10,7 @@ use http::{Request, Response, StatusCode};
 use http_body::Frame;
 
 use crate::server::{Broken, Sandbox};
+use crate::subscriptions;
 
 const MOST_BYTES: usize = 8 * 1024 * 1024;
 
@@ -24,6 +25,9 @@ impl Sandbox {
 }
 
 async fn answer(sandbox: &Sandbox, request: Request<Body>) -> Response<Body> {
+    if subscriptions::is_upgrade(&request) {
+        return subscriptions::upgrade(sandbox, request);
+    }
     let (parts, body) = request.into_parts();
     let Ok(body) = axum::body::to_bytes(body, MOST_BYTES).await else {
         let mut refused = Response::new(Body::from("request entity too large"));

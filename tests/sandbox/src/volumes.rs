@@ -26,6 +26,8 @@ pub struct VolumeInstance {
     pub used_mb: f64,
     pub created: Time,
     pub region: String,
+    /// Where it is mounted, or was before it was detached.
+    pub mount_path: String,
     /// The region it has to move to, because its service has moved.
     pub destination: Option<String>,
     /// What is being done to it.
@@ -53,6 +55,11 @@ impl State {
             .map(|(id, _)| id.clone())
             .collect();
         self.let_go(environment_id, &wanted);
+        let mounts: BTreeMap<&String, (&String, &Value)> = entries(after.get("services"))
+            .flat_map(|(service, part)| {
+                entries(part.get("volumeMounts")).map(move |(id, mount)| (id, (service, mount)))
+            })
+            .collect();
         for id in wanted {
             let here = &self.environments[environment_id].volume_instances;
             if here.get(&id).is_none_or(|known| known.gone_at.is_some()) {
@@ -67,13 +74,18 @@ impl State {
                 let told = json!({ "volumeId": id });
                 self.tell_environment(environment_id, None, "Volume", "created", told);
             }
-            self.follow_volume(environment_id, &id, after);
+            self.follow_volume(environment_id, &id, after, mounts.get(&id).copied());
         }
     }
 
-    fn follow_volume(&mut self, environment_id: &str, id: &str, after: &Value) {
+    fn follow_volume(
+        &mut self,
+        environment_id: &str,
+        id: &str,
+        after: &Value,
+        mount: Option<(&String, &Value)>,
+    ) {
         let regions = self.seed.regions.clone();
-        let mount = mount_of(after, id);
         let placed = mount.and_then(|(service, _)| {
             let service = &after["services"][service];
             config::placement(service, &regions).into_keys().next()
@@ -84,10 +96,15 @@ impl State {
             .flatten()
             .filter_map(|kind| Kind::parse(kind.as_str()?))
             .collect();
+        let path = mount.and_then(|(_, mount)| mount.get("mountPath")?.as_str());
+        let path = path.map(str::to_string);
         let now = self.now;
         let Some(volume) = self.volume_mut(environment_id, id) else {
             return;
         };
+        if let Some(path) = path {
+            volume.mount_path = path;
+        }
         if let Some(size_mb) = after["volumes"][id].get("sizeMB").and_then(Value::as_u64) {
             volume.size_mb = size_mb as u32;
         }
@@ -286,6 +303,7 @@ impl VolumeInstance {
             used_mb: f64::from(size_mb) / 40.0,
             created: now,
             region,
+            mount_path: String::new(),
             destination: None,
             work: None,
             gone_at: None,

@@ -1,7 +1,8 @@
 //! Every command where nothing is wrong: what it prints, what it leaves alone, how it exits.
 
 use super::scene::{repository, scene};
-use serde_json::Value;
+use sandbox::HandEdit;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
 
@@ -25,8 +26,8 @@ fn validate_counts_what_it_read_and_asks_nobody() {
     let text = text.exits(0).says_nothing();
     assert_eq!(
         text.out,
-        "production: valid (5 documents in 4 files for sentia-manufacturing / production)\n\
-         staging: valid (5 documents in 4 files for sentia-manufacturing / staging)\n"
+        "production: valid (6 documents in 4 files for sentia-manufacturing / production)\n\
+         staging: valid (6 documents in 4 files for sentia-manufacturing / staging)\n"
     );
     assert_eq!(json.exits(0).says_nothing().out, "[]\n");
     assert_eq!(github.exits(0).says_nothing().out, "");
@@ -44,10 +45,10 @@ fn an_environment_is_found_from_inside_its_own_directory() {
 
     inside(&["validate"])
         .exits(0)
-        .prints("production: valid (5 documents in 4 files");
+        .prints("production: valid (6 documents in 4 files");
     inside(&["diff"])
         .exits(1)
-        .prints("sizes.yaml:6 over ../base/app.yaml:7")
+        .prints("sizes.yaml:6 over ../base/app.yaml:9")
         .prints("Next: reconciler apply .\n");
 }
 
@@ -64,7 +65,7 @@ fn diff_prints_every_step_with_its_place_on_stdout_and_exits_1() {
         .prints(
             "production · sentia-manufacturing / production\n  make   scale web 2 → 3 (us-west2)",
         )
-        .prints("replicas: 3   production/sizes.yaml:6 over base/app.yaml:7")
+        .prints("replicas: 3   production/sizes.yaml:6 over base/app.yaml:9")
         .prints("release web 1.4.1 → 1.4.2")
         .prints("set worker.STRIPE_KEY → secret STRIPE_KEY, sealed");
     assert!(
@@ -95,7 +96,7 @@ fn diff_as_json_has_the_documented_fields_and_no_others() {
     let steps = plan["steps"].as_array().unwrap();
     assert_eq!(plan["toMake"], steps.len());
     let always = "address field verb why ask effect";
-    let may = "from to origin undo reason wayOut cause";
+    let may = "from to origin undo loses deploys reason deadline then wayOut cause";
     let known: BTreeSet<&str> = always.split(' ').chain(may.split(' ')).collect();
     for step in steps {
         assert!(
@@ -166,12 +167,12 @@ fn a_strangers_pull_request_is_shown_against_the_trusted_environment_without_any
 }
 
 #[test]
-fn a_base_without_untrusted_is_no_silent_nothing() {
+fn untrusted_without_a_base_is_refused() {
     scene()
-        .run(&["diff", "production", "--base", "production"])
+        .run(&["diff", "production", "--untrusted"])
         .exits(2)
         .prints_nothing()
-        .says("--untrusted");
+        .says("--base <DIRECTORY>");
 }
 
 #[test]
@@ -241,13 +242,13 @@ fn show_prints_documents_in_force_with_the_place_of_every_line() {
     let json = scene.run(&["show", "production", "web", "-o", "json"]);
 
     let all = all.exits(0).says_nothing();
-    assert_eq!(all.out.split("---\n").count(), 5);
+    assert_eq!(all.out.split("---\n").count(), 6);
     let one = one.exits(0).says_nothing();
     assert!(all.out.contains(&one.out));
     assert_eq!(by_kind.exits(0).out, one.out);
     let line = |part: &str| one.out.lines().find(|line| line.contains(part)).unwrap();
-    assert!(line("replicas: 3").ends_with("# production/sizes.yaml:6 over base/app.yaml:7"));
-    assert!(line("LOG_LEVEL: info").ends_with("# base/app.yaml:10"));
+    assert!(line("replicas: 3").ends_with("# production/sizes.yaml:6 over base/app.yaml:9"));
+    assert!(line("LOG_LEVEL: info").ends_with("# base/app.yaml:14"));
     let json = json.exits(0).json();
     assert_eq!(json[0]["spec"]["variables"]["LOG_LEVEL"], "info");
     assert_eq!(json[0]["spec"]["replicas"], 3);
@@ -268,7 +269,7 @@ fn schemas_are_listed_printed_and_written_as_they_are_committed() {
 
     assert_eq!(
         list.out,
-        "Environment\nRelease\nService\nMaintenance\nApproval\nplan\n"
+        "Environment\nRelease\nService\nMaintenance\nApproval\nplan\nstatus\n"
     );
     let service = fs::read_to_string(repository().join("schemas/service.schema.json"));
     assert_eq!(one.out, service.unwrap());
@@ -452,4 +453,49 @@ fn what_is_not_healthy_within_the_timeout_exits_6() {
         .exits(6)
         .says("error: not in step within 3s")
         .prints("wait   deploy web");
+}
+
+#[test]
+fn status_tells_in_one_look_how_it_stands_and_who_changed_what_by_hand() {
+    let scene = scene();
+
+    scene
+        .run(&["status", "production"])
+        .exits(1)
+        .says_nothing()
+        .prints("production   OUT OF STEP · sentia-manufacturing / production · seen ")
+        .prints("  NEXT    scale web 2 → 3 (us-west2)")
+        .prints("✓ web     ghcr.io/sentia/app:1.4.1  2 (us-west2)  up · ");
+    let scene = scene.in_step();
+    let before = scene.railway.arrived();
+    scene
+        .run(&["status", "production"])
+        .exits(0)
+        .prints("production   IN STEP · ");
+    assert_eq!(scene.railway.arrived() - before, 1, "one look");
+    let environment = "production".to_owned();
+    scene.railway.by_hand(HandEdit::Stage {
+        environment: environment.clone(),
+        patch: json!({ "services": { "web": { "variables": { "LOG_LEVEL": { "value": "debug" } } } } }),
+    });
+    scene.railway.by_hand(HandEdit::CommitStaged {
+        environment,
+        deploy: true,
+    });
+
+    let status = scene.run(&["status", "production", "-o", "json"]);
+
+    let status = status.exits(1).says_nothing().json();
+    assert_eq!(status["state"], "outOfStep");
+    assert_eq!(status["drift"][0]["what"], "web.LOG_LEVEL info → debug");
+    assert!(status["drift"][0]["by"].is_string(), "{status:#}");
+    assert_eq!(status["services"][0]["name"], "redis");
+    scene.release("1.5.0-bad");
+    scene.run(&["apply", "--yes", "production"]).exits(6);
+    scene
+        .run(&["status", "production"])
+        .exits(6)
+        .prints("production   DEGRADED · ")
+        .prints("way out: git revert")
+        .prints("failed; the one before it serves");
 }

@@ -42,6 +42,7 @@ pub fn scene_of(seed: &str) -> Scene {
     let railway = Railway::of(seed);
     let settings = [
         ("RAILWAY_API_URL", railway.url()),
+        ("RECONCILER_PAGES_URL", railway.edge()),
         ("RAILWAY_TOKEN", "production-token".to_owned()),
         ("PRODUCTION_STRIPE_KEY", "sk_live_of_the_test".to_owned()),
         ("RECONCILER_REQUEST_TIMEOUT", "20s".to_owned()),

@@ -1,4 +1,4 @@
-//! A sandbox behind a real port, whose every request a test can see, stop or answer itself.
+//! A sandbox behind a real port: a test can see, stop or answer itself every request to its API.
 
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
@@ -38,7 +38,7 @@ pub struct Railway {
 }
 
 /// Deployments take a blink, so that an apply ends with its second look.
-pub const FAST: &str = "timings: { queue: 0.05, initialize: 0.05, build: 0.05, deploy: 0.05, healthcheck: 0.05, restart: 0.05, remove: 0.05 }\n";
+pub const FAST: &str = "timings: { queue: 0.05, initialize: 0.05, build: 0.05, pre_deploy: 0.05, deploy: 0.05, healthcheck: 0.05, restart: 0.05, remove: 0.05, backup: 0.05, migrate: 0.05 }\n";
 /// Deployments take longer than any test.
 pub const SLOW: &str = "timings: { build: 300, deploy: 300 }\n";
 
@@ -73,7 +73,12 @@ impl Railway {
         format!("http://{}/graphql/v2", self.address)
     }
 
-    /// From now on every request is shown to `guard`, with its number from 0.
+    /// Where the pages of all domains are.
+    pub fn edge(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// From now on every request to the API is shown to `guard`, with its number from 0.
     pub fn guarded(&self, guard: impl Fn(usize, &str) -> Meets + Send + Sync + 'static) {
         self.arrived.store(0, Ordering::SeqCst);
         self.processed.store(0, Ordering::SeqCst);
@@ -120,6 +125,16 @@ impl Railway {
     async fn converse(&self, mut stream: TcpStream) {
         let mut kept = BytesMut::new();
         while let Some(request) = next_request(&mut stream, &mut kept).await {
+            if request.method() == http::Method::GET {
+                // A visitor of one of the applications.
+                let Ok(page) = self.sandbox.handle(request).await else {
+                    return;
+                };
+                if write(&mut stream, &page).await.is_err() {
+                    return;
+                }
+                continue;
+            }
             let index = self.arrived.fetch_add(1, Ordering::SeqCst);
             let guard = self.guard.lock().unwrap().clone();
             let body = String::from_utf8_lossy(request.body()).into_owned();

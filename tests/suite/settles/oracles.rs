@@ -388,23 +388,18 @@ fn judge_placement(
     let floor = match wished {
         ReplicasWish::Number(count) => *count,
         ReplicasWish::Regions(regions) => {
-            let others = was
-                .placement
-                .iter()
-                .filter(|(region, _)| !regions.contains_key(*region))
-                .map(|(_, count)| *count)
-                .sum::<u32>();
-            if was
-                .placement
+            let gone = |region: &&String| !is.placement.contains_key(*region);
+            if regions
                 .keys()
-                .any(|region| !is.placement.contains_key(region))
+                .filter(gone)
+                .any(|region| was.placement.contains_key(region))
             {
                 found.push((
-                    "s2_consent",
-                    format!("{name}: a region is gone that nobody took away"),
+                    "s3_availability_floor",
+                    format!("{name}: a region is gone that is declared"),
                 ));
             }
-            regions.values().sum::<u32>() + others
+            regions.values().sum::<u32>()
         }
     };
     if after < floor.min(before) || after == 0 {

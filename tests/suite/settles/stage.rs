@@ -565,6 +565,8 @@ fn answer(
             seen.staged = Seen::Facts(staged);
             seen.history = Seen::Facts(history);
         }
+        // Names are for people: no plan asks for them.
+        (railway::Question::Authors, _) => {}
         (railway::Question::Written, words) => {
             seen.written = words.map_or_else(|| Seen::Facts(view::written(&state)), Seen::Unseen);
         }

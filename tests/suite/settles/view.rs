@@ -195,6 +195,7 @@ fn history(state: &State, count: usize, at: Timestamp) -> History {
                 None => PatchState::Committed,
             },
             message: patch.message.clone(),
+            by: None,
             touched: patch.touched.clone(),
         })
         .collect();

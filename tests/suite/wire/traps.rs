@@ -356,12 +356,16 @@ async fn a_second_region_is_added_and_settles_under_either_sort_of_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_region_that_git_does_not_name_stays() {
-    let stage = shop().desired(&service("web", "{ replicas: { ams: 1 } }"));
+async fn a_region_that_git_does_not_name_is_left() {
+    for keys in Switches::answers("region_keys") {
+        let stage =
+            switched("region_keys", keys).desired(&service("web", "{ replicas: { ams: 1 } }"));
 
-    stage.apply().await;
+        stage.apply_wholly().await;
 
-    assert_eq!(stage.service("web").replicas["us-west2"], 2);
+        let wanted = [("europe-west4-drams3a".to_owned(), 1)];
+        assert_eq!(stage.service("web").replicas, BTreeMap::from(wanted));
+    }
 }
 
 #[tokio::test(start_paused = true)]

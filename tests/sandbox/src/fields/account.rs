@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::node::{Answer, Asked, Node, Scene};
 use crate::page::Page;
+use crate::plan::Plan;
 use crate::random::uuid_of;
 use crate::state::{Environment, Project};
 
@@ -29,7 +30,11 @@ pub fn workspace<'s>(scene: &'s Scene, asked: &Asked<'_>) -> Answer<'s> {
         "id" => Answer::text(&state.workspace_id),
         "name" => Answer::text(&state.seed.workspace.name),
         "createdAt" | "updatedAt" => Answer::text(state.seed.start),
-        "plan" => Answer::text(state.seed.plan.text().to_uppercase()),
+        "plan" => Answer::text(match state.seed.plan {
+            Plan::Free | Plan::Trial => "FREE",
+            Plan::Hobby => "HOBBY",
+            Plan::Pro | Plan::Enterprise => "PRO",
+        }),
         "projectCount" => Answer::leaf(state.projects.len() as i64),
         "projects" => {
             let seen = state

@@ -30,7 +30,8 @@ pub fn deployment<'s>(
         "deploymentStopped" => {
             let exited = || {
                 let mut replicas = deployment.instances.iter();
-                replicas.any(|replica| replica.status == "EXITED")
+                let has_any = !deployment.instances.is_empty();
+                has_any && replicas.all(|replica| ["EXITED", "STOPPED"].contains(&replica.status))
             };
             let shows = state.switches.exited_is_stopped;
             Answer::leaf(deployment.stopped || (shows && exited()))

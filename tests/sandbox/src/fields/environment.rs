@@ -10,7 +10,7 @@ use crate::random::uuid_of;
 use crate::refusal::Refusal;
 use crate::state::{Environment, VariableRecord};
 use crate::variables;
-use crate::volumes::VolumeInstance;
+use crate::volumes::{VolumeInstance, mount_of};
 
 pub fn environment<'s>(
     scene: &'s Scene,
@@ -27,7 +27,17 @@ pub fn environment<'s>(
         "createdAt" => Some(Answer::text(environment.created)),
         "updatedAt" => Some(Answer::text(environment.updated)),
         "isEphemeral" => Some(Answer::leaf(environment.ephemeral)),
-        "deletedAt" | "meta" => Some(Answer::null()),
+        "deletedAt" => Some(Answer::null()),
+        "meta" if environment.meta.is_null() => Some(Answer::null()),
+        "meta" => Some(Answer::plain(environment.meta.clone())),
+        "unmergedChangesCount" if !scene.caller.sees_environment(environment) => {
+            Some(Answer::null())
+        }
+        "sourceEnvironment" => {
+            let source = environment.source_id.as_ref();
+            let source = source.and_then(|id| state.environments.get(id));
+            Some(Answer::one(source.map(|source| Node::Environment(source))))
+        }
         _ => None,
     };
     if let Some(answer) = plain_facts {
@@ -81,13 +91,6 @@ pub fn environment<'s>(
             super::deployment::newest_first(scene, ids, asked)
         }
         "deploymentTriggers" => trigger_page(triggers(environment), asked, size),
-        "sourceEnvironment" => {
-            let source = environment
-                .source_id
-                .as_ref()
-                .and_then(|id| state.environments.get(id));
-            Answer::one(source.map(|source| Node::Environment(source)))
-        }
         _ => Answer::null(),
     })
 }
@@ -203,18 +206,7 @@ pub fn volume_instance<'s>(
     here: &'s VolumeInstance,
     asked: &Asked<'_>,
 ) -> Result<Answer<'s>, Refusal> {
-    let mounted = || {
-        config::entries(environment.config.get("services")).find_map(|(id, service)| {
-            Some((
-                id,
-                service
-                    .get("volumeMounts")?
-                    .get(volume_id)?
-                    .get("mountPath")?
-                    .as_str()?,
-            ))
-        })
-    };
+    let mounted = || mount_of(&environment.config, volume_id).map(|(service, _)| service);
     Ok(match asked.field {
         "id" => Answer::text(&here.id),
         "volumeId" => Answer::text(volume_id),
@@ -222,9 +214,9 @@ pub fn volume_instance<'s>(
         "createdAt" => Answer::text(here.created),
         "environment" => Answer::One(Node::Environment(environment)),
         "environmentId" => Answer::text(&environment.id),
-        "serviceId" => mounted().map_or_else(Answer::null, |(id, _)| Answer::text(id)),
-        "service" => service_node(scene, environment, mounted().map(|(id, _)| id.as_str()))?,
-        "mountPath" => Answer::text(mounted().map_or("", |(_, path)| path)),
+        "serviceId" => mounted().map_or_else(Answer::null, Answer::text),
+        "service" => service_node(scene, environment, mounted().map(String::as_str))?,
+        "mountPath" => Answer::text(&here.mount_path),
         "region" => Answer::text(&here.region),
         "sizeMB" => Answer::leaf(i64::from(here.size_mb)),
         "currentSizeMB" => Answer::leaf(here.used_mb),

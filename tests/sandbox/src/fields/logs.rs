@@ -9,8 +9,9 @@ use crate::node::{Asked, Scene};
 use crate::state::Environment;
 use crate::time::Time;
 
-/// Rows handed out when no limit is given.
-const DEFAULT_LIMIT: usize = 500;
+/// Rows handed out when no limit is given, and the most of them.
+const DEFAULT_LIMIT: usize = 100;
+const MOST_ROWS: usize = 5_000;
 
 /// A row before it is written out, so that sorting and cutting stay cheap.
 struct Row<'l> {
@@ -115,7 +116,9 @@ fn kept<'l>(
     let days = scene.state.seed.plan.log_days();
     let oldest = scene.state.now.plus_seconds(-f64::from(days) * 86_400.0);
     let is_wanted = |row: &Row<'_>| {
+        let follows = scene.window.as_ref();
         (oldest..=scene.state.now).contains(&row.at)
+            && follows.is_none_or(|window| window.contains(&row.at))
             && within.from.is_none_or(|from| row.at >= from)
             && within.until.is_none_or(|until| row.at <= until)
             && filter.matches(row.text(), &|name| row.attribute(name))
@@ -126,7 +129,7 @@ fn kept<'l>(
 }
 
 fn newest(scene: &Scene, rows: &mut Vec<Row<'_>>, limit: usize) {
-    let limit = limit + usize::from(scene.state.switches.log_limit_extra);
+    let limit = limit.min(MOST_ROWS) + usize::from(scene.state.switches.log_limit_extra);
     rows.drain(..rows.len().saturating_sub(limit));
 }
 

@@ -45,7 +45,19 @@ pub fn project<'s>(
             asked,
             size,
         ),
-        "buckets" => Page::of([], asked, size),
+        "buckets" => {
+            let told = project.buckets.values().map(|bucket| {
+                let node = serde_json::json!({
+                    "id": bucket.id,
+                    "name": bucket.name,
+                    "createdAt": bucket.created,
+                    "updatedAt": bucket.created,
+                    "projectId": project.id,
+                });
+                (bucket.id.clone(), Node::Bucket(project, Box::new(node)))
+            });
+            Page::of(told, asked, size)
+        }
         "environments" => environments(scene, project, asked),
         "deployments" => {
             let here = |environment: &&Arc<Environment>| scene.caller.sees_environment(environment);

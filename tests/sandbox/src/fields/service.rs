@@ -122,12 +122,14 @@ pub fn instance<'s>(
             .get("configFile")
             .map_or_else(Answer::null, Answer::json),
         // A bare total, and no region: placement is only in the configuration.
-        "numReplicas" => Answer::leaf(
-            config::placement(stored, &state.seed.regions)
-                .values()
-                .map(|count| i64::from(*count))
-                .sum::<i64>(),
-        ),
+        "numReplicas" => {
+            let placed = config::placement(stored, &state.seed.regions);
+            let total = placed.values().map(|count| i64::from(*count)).sum::<i64>();
+            match placed.is_empty() {
+                true => Answer::null(),
+                false => Answer::leaf(total),
+            }
+        }
         "nextCronRunAt" => config::setting(stored, "deploy", "cronSchedule")
             .and_then(|schedule| Cron::parse(schedule.as_str()?).ok()?.next(state.now))
             .map_or_else(Answer::null, Answer::text),

@@ -133,7 +133,10 @@ impl Session<'_> {
                 project.environments.clone()
             }
         };
-        let part = instance_patch(&asked.json("input"));
+        let mut part = instance_patch(&asked.json("input"));
+        if self.state.switches.update_without_source_clears && part.get("source").is_none() {
+            part["source"] = json!({ "image": null, "repo": null });
+        }
         for environment in environments {
             if asked.optional("environmentId").is_some() {
                 self.open_instance(&environment, service)?;

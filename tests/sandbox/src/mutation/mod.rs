@@ -1,5 +1,6 @@
 //! The root fields of mutations, and the objects they answer with.
 
+mod change_sets;
 mod configuration;
 mod deployments;
 mod networking;
@@ -16,8 +17,11 @@ use apollo_compiler::response::JsonValue;
 use serde_json::Value;
 
 use crate::access::Caller;
+use crate::language::Language;
 use crate::node::{Asked, Node, Scene, field_error, resolve};
+use crate::nothing::nothing;
 use crate::refusal::Refusal;
+use crate::seed::TokenKind;
 use crate::state::{Project, State};
 
 /// The state that mutations write to, one after the other.
@@ -26,6 +30,7 @@ pub struct Root<'m>(RefCell<Session<'m>>);
 struct Session<'m> {
     state: &'m mut Arc<State>,
     caller: Caller,
+    language: Arc<Language>,
 }
 
 /// What a mutation answers.
@@ -46,8 +51,12 @@ enum Which {
 }
 
 impl<'m> Root<'m> {
-    pub fn new(state: &'m mut Arc<State>, caller: Caller) -> Root<'m> {
-        Root(RefCell::new(Session { state, caller }))
+    pub fn new(state: &'m mut Arc<State>, caller: Caller, language: Arc<Language>) -> Root<'m> {
+        Root(RefCell::new(Session {
+            state,
+            caller,
+            language,
+        }))
     }
 }
 
@@ -65,11 +74,21 @@ impl ObjectValue for Root<'_> {
             field: info.field_name(),
             arguments: info.arguments(),
         };
+        if !session.language.models("Mutation", asked.field) {
+            let told = format!("the sandbox does not model {}", asked.field);
+            return Err(field_error(&Refusal::internal(&told)));
+        }
         let done = session
             .perform(&asked)
             .map_err(|refusal| field_error(&refusal))?;
         let (scene, type_name) = (
-            || Scene::new(session.state.clone(), session.caller.clone()),
+            || {
+                Scene::new(
+                    session.state.clone(),
+                    session.caller.clone(),
+                    session.language.clone(),
+                )
+            },
             info.field_definition().ty.inner_named_type().clone(),
         );
         Ok(match done {
@@ -99,6 +118,10 @@ impl ObjectValue for Outcome {
         &'a self,
         info: &'a ResolveInfo<'a>,
     ) -> Result<ResolvedValue<'a>, FieldError> {
+        let language = &self.scene.language;
+        if !language.models(&self.type_name, info.field_name()) {
+            return Ok(nothing(&self.scene, &info.field_definition().ty));
+        }
         let state = &self.scene.state;
         let node = match &self.done {
             Done::Leaf(_) => unreachable!("leaves are answered without an object"),
@@ -142,6 +165,8 @@ impl Session<'_> {
         match asked.field {
             "environmentPatchCommit" => self.patch_commit(asked),
             "environmentPatchCommitStaged" => self.commit_staged(asked),
+            "environmentPreviewChangeSet" => self.change_set_preview(asked),
+            "environmentApplyChangeSet" => self.change_set_apply(asked),
             "environmentStageChanges" => self.stage(asked),
             "variableUpsert" | "variableDelete" | "variableCollectionUpsert" => {
                 self.write_variables(asked)
@@ -207,6 +232,13 @@ impl Session<'_> {
         self.caller
             .may_write_project(&project, &self.state.switches)?;
         Ok(project)
+    }
+
+    fn check_project_token(&self, may: bool) -> Result<(), Refusal> {
+        match self.caller.kind {
+            Some(TokenKind::Project) if !may => Err(Refusal::not_authorized()),
+            _ => Ok(()),
+        }
     }
 
     /// One token does not create things as fast as it likes.

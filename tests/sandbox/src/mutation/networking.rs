@@ -148,6 +148,7 @@ impl Session<'_> {
     fn new_name(&self, input: &Value, kind: &str) -> Result<(String, String), Refusal> {
         let (environment, service) = (text(input, "environmentId"), text(input, "serviceId"));
         self.open_instance(&environment, &service)?;
+        self.check_project_token(self.state.switches.project_token_may_name)?;
         self.state.check_new_name(&environment, kind)?;
         Ok((environment, service))
     }
@@ -159,6 +160,7 @@ impl Session<'_> {
             .filter(|(_, _, known, _)| *known == kind)
             .ok_or_else(Refusal::not_authorized)?;
         self.open(&environment.id)?;
+        self.check_project_token(self.state.switches.project_token_may_name)?;
         Ok((environment.id.clone(), service, name))
     }
 

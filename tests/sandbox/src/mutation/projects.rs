@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
-
 use super::{Done, Session, Which, flag, optional, text, yes};
 use crate::birth::empty_environment;
-use crate::config;
+use crate::environments::copy_of;
 use crate::node::Asked;
 use crate::patch::Write;
 use crate::refusal::Refusal;
@@ -20,64 +18,58 @@ impl Session<'_> {
         self.caller
             .check_kind(&[TokenKind::Account, TokenKind::Workspace])?;
         self.check_pace("projects")?;
-        let name = text(&input, "name");
-        if project
-            .environments
-            .iter()
-            .filter_map(|id| self.state.environments.get(id))
-            .any(|known| known.name == name)
-        {
-            return Err(Refusal::bad_input(
-                "An environment with that name already exists",
-            ));
-        }
+        let source = optional(&input, "sourceEnvironmentId");
+        let patch = match &source {
+            Some(source) => {
+                self.open(source)?;
+                Some(copy_of(&self.state.environment(source)?.config))
+            }
+            None => None,
+        };
+        let (name, author) = (text(&input, "name"), self.caller.author());
+        let ephemeral = flag(&input, "ephemeral");
+        let duplicate = self.state.seed.timings.duplicate;
+        let slow = f64::from(self.state.switches.duplicate_seconds);
         let state = self.state();
-        let id = state.random.uuid();
-        let mut environment = empty_environment(state, id.clone(), &project.id, &name);
-        environment.ephemeral = flag(&input, "ephemeral");
-        environment.source_id = optional(&input, "sourceEnvironmentId");
-        let source = environment.source_id.clone();
-        state.environments.insert(id.clone(), Arc::new(environment));
-        state.project_mut(&project.id).environments.push(id.clone());
-        if let Some(source) = source {
-            self.open(&source)?;
-            let patch = copy_of(&self.state.environment(&source)?.config);
-            let write = Write {
-                mutation: "environmentCreate",
-                skip_deploys: flag(&input, "skipInitialDeploys"),
-                ..Write::default()
-            };
-            self.change_and_deploy(&id, &patch, &write);
+        let id = state.add_environment(&project.id, &name, ephemeral, source)?;
+        let Some(patch) = patch else {
+            return Ok(Done::Object(Which::Environment, id));
+        };
+        let write = Write {
+            mutation: "environmentCreate",
+            skip_deploys: flag(&input, "skipInitialDeploys"),
+            ..Write::default()
+        };
+        if flag(&input, "stageInitialChanges") {
+            state.stage(&id, patch, true, &author)?;
+        } else if flag(&input, "applyChangesInBackground") {
+            // The list of environments has it already, its instances come later.
+            state.fill_later(duplicate, &id, patch, write);
+        } else {
+            state.fill_environment(&id, &patch, &write);
+            state.slow_seconds = slow;
         }
         Ok(Done::Object(Which::Environment, id))
     }
 
     pub(super) fn environment_rename(&mut self, asked: &Asked<'_>) -> Result<Done, Refusal> {
         let id = asked.text("id");
-        self.open_project(&self.state.environment(id)?.project_id.clone())?;
+        let project = self.open_project(&self.state.environment(id)?.project_id.clone())?;
         let name = text(&asked.json("input"), "name");
+        self.state.check_environment_name(&project.id, &name, id)?;
         self.state().environment_mut(id).name = name;
         Ok(Done::Object(Which::Environment, id.to_string()))
     }
 
     pub(super) fn environment_delete(&mut self, asked: &Asked<'_>) -> Result<Done, Refusal> {
         let id = asked.text("id");
-        let project = self.open_project(&self.state.environment(id)?.project_id.clone())?;
+        self.open_project(&self.state.environment(id)?.project_id.clone())?;
         let mut effect =
             self.state
                 .effect("environmentDelete", id, vec!["environment".to_string()]);
         effect.destructive = true;
         let state = self.state();
-        state.environments.remove(id);
-        state
-            .deployments
-            .retain(|_, deployment| deployment.environment_id != id);
-        let kept = &state.deployments;
-        state.agenda.retain(|_, due| due.is_within(kept, id));
-        state
-            .project_mut(&project.id)
-            .environments
-            .retain(|known| known != id);
+        state.drop_environment(id);
         state.outbox.push(effect);
         yes()
     }
@@ -98,6 +90,7 @@ impl Session<'_> {
             updated: now,
             services: Default::default(),
             volumes: Default::default(),
+            buckets: Default::default(),
             environments: vec![environment_id.clone()],
         };
         state.projects.insert(id.clone(), Arc::new(project));
@@ -124,26 +117,4 @@ impl Session<'_> {
         }
         Ok(Done::Object(Which::Project, id.to_string()))
     }
-}
-
-/// A copy for another environment: sealed variables and volumes stay behind.
-fn copy_of(document: &Value) -> Value {
-    let mut copy = json!({ "services": document["services"].clone(), "sharedVariables": document["sharedVariables"].clone() });
-    for service in copy["services"]
-        .as_object_mut()
-        .into_iter()
-        .flat_map(|all| all.values_mut())
-    {
-        service["isCreated"] = json!(true);
-        if let Some(fields) = service.as_object_mut() {
-            fields.remove("volumeMounts");
-        }
-        if let Some(variables) = service.get_mut("variables").and_then(Value::as_object_mut) {
-            *variables = std::mem::take(variables)
-                .into_iter()
-                .filter(|(_, variable)| !config::is_sealed(variable))
-                .collect();
-        }
-    }
-    copy
 }

@@ -8,6 +8,7 @@ use crate::node::Asked;
 use crate::patch::Write;
 use crate::refusal::Refusal;
 use crate::state::{Project, Service};
+use crate::switches::ServiceScope;
 
 impl Session<'_> {
     pub(super) fn service_create(&mut self, asked: &Asked<'_>) -> Result<Done, Refusal> {
@@ -15,7 +16,7 @@ impl Session<'_> {
         let project = self.open_project(&text(&input, "projectId"))?;
         let (id, now) = (self.state().random.uuid(), self.state.now);
         let name = optional(&input, "name").unwrap_or_else(|| format!("service-{}", &id[..4]));
-        check_name(&project, &name, &id)?;
+        self.check_name(&project, &name, &id)?;
         let service = Service {
             id: id.clone(),
             name,
@@ -27,8 +28,7 @@ impl Session<'_> {
             .project_mut(&project.id)
             .services
             .insert(id.clone(), service);
-        let environments = optional(&input, "environmentId")
-            .map_or_else(|| project.environments.clone(), |only| vec![only]);
+        let environments = self.scope(&project, optional(&input, "environmentId"));
         for environment in environments {
             self.open(&environment)?;
             let patch = json!({ "services": { &id: created_part(&input) } });
@@ -51,6 +51,45 @@ impl Session<'_> {
         Ok(Done::Object(Which::Service, id))
     }
 
+    pub(super) fn check_name(
+        &self,
+        project: &Project,
+        name: &str,
+        id: &str,
+    ) -> Result<(), Refusal> {
+        let longest = self.state.switches.longest_name;
+        if name.is_empty() || name.len() > longest as usize {
+            return Err(Refusal::bad_input(&format!(
+                "Service name must be between 1 and {longest} characters"
+            )));
+        }
+        let mut services = project.services.values();
+        if services.any(|service| service.name == name && service.id != id) {
+            return Err(Refusal::bad_input(&format!(
+                "A service named \"{name}\" already exists in this project"
+            )));
+        }
+        Ok(())
+    }
+
+    /// A copy of another environment is on its own; the others may share what is made in one of them.
+    fn scope(&self, project: &Project, named: Option<String>) -> Vec<String> {
+        let is_fork = |id: &String| {
+            let environment = self.state.environments.get(id);
+            environment.is_some_and(|known| known.source_id.is_some() || known.ephemeral)
+        };
+        let shares = self.state.switches.service_create_scope == ServiceScope::AllUnforked;
+        match named {
+            Some(only) if is_fork(&only) || !shares => vec![only],
+            _ => project
+                .environments
+                .iter()
+                .filter(|id| !is_fork(id))
+                .cloned()
+                .collect(),
+        }
+    }
+
     pub(super) fn service_update(&mut self, asked: &Asked<'_>) -> Result<Done, Refusal> {
         let id = asked.text("id");
         let project = self.state.project_of_service(id)?.clone();
@@ -59,7 +98,7 @@ impl Session<'_> {
         let input = asked.json("input");
         let now = self.state.now;
         if let Some(name) = optional(&input, "name") {
-            check_name(&project, &name, id)?;
+            self.check_name(&project, &name, id)?;
             self.state().rename_service(&project.id, id, &name);
         }
         let service = self
@@ -126,8 +165,11 @@ impl Session<'_> {
         } else {
             json!({ "image": null, "repo": null, "branch": null })
         };
+        let mut is_everywhere = true;
         for environment in &project.environments {
-            if self.open_instance(environment, id).is_ok() {
+            let is_here = self.open_instance(environment, id).is_ok();
+            is_everywhere &= is_here;
+            if is_here {
                 let mutation = if asked.field == "serviceConnect" {
                     "serviceConnect"
                 } else {
@@ -142,6 +184,9 @@ impl Session<'_> {
                     },
                 );
             }
+        }
+        if self.state.switches.connect_needs_every_instance && !is_everywhere {
+            return Err(Refusal::internal("ServiceInstance not found"));
         }
         Ok(Done::Object(Which::Service, id.to_string()))
     }
@@ -166,22 +211,4 @@ fn created_part(input: &Value) -> Value {
         );
     }
     part
-}
-
-fn check_name(project: &Project, name: &str, id: &str) -> Result<(), Refusal> {
-    if name.is_empty() || name.len() > 48 {
-        return Err(Refusal::bad_input(
-            "Service name must be between 1 and 48 characters",
-        ));
-    }
-    if project
-        .services
-        .values()
-        .any(|service| service.name == name && service.id != id)
-    {
-        return Err(Refusal::bad_input(&format!(
-            "A service named \"{name}\" already exists in this project"
-        )));
-    }
-    Ok(())
 }

@@ -8,7 +8,7 @@ use crate::node::Asked;
 use crate::patch::Write;
 use crate::random::uuid_of;
 use crate::refusal::Refusal;
-use crate::seed::Plan;
+use crate::switches::VolumeScope;
 use crate::volumes::mount_of;
 
 impl Session<'_> {
@@ -21,9 +21,14 @@ impl Session<'_> {
             let refused = format!("The plan allows at most {most} volumes in a project");
             return Err(Refusal::bad_input(&refused));
         }
+        let is_null = input.get("environmentId").is_some_and(Value::is_null);
         let environments = match optional(&input, "environmentId") {
             Some(only) => vec![only],
-            None => self.state.project(&project)?.environments.clone(),
+            None if is_null => Vec::new(),
+            None => match self.state.switches.volume_without_environment {
+                VolumeScope::Nowhere => Vec::new(),
+                VolumeScope::Everywhere => self.state.project(&project)?.environments.clone(),
+            },
         };
         let id = self.state().random.uuid();
         let name = format!("{}-volume", &id[..4]);
@@ -44,6 +49,9 @@ impl Session<'_> {
         self.state().add_volume(&project, &id, &name);
         for environment in &environments {
             self.change_volumes(environment, &patch, "volumeCreate");
+            if let Some(volume) = self.state().volume_mut(environment, &id) {
+                volume.mount_path = text(&input, "mountPath");
+            }
         }
         Ok(Done::Object(Which::Volume, id))
     }
@@ -77,17 +85,15 @@ impl Session<'_> {
         for environment in environments {
             self.open(&environment)?;
             let stored = self.state.environment(&environment)?;
-            if !stored.volume_instances.contains_key(id) {
+            let Some(here) = stored.volume_instances.get(id) else {
                 continue;
-            }
+            };
+            let kept = (!here.mount_path.is_empty()).then(|| here.mount_path.clone());
             let mounted = mount_of(&stored.config, id)
                 .map(|(service, mount)| (service.clone(), mount.clone()));
-            let service = match input.get("serviceId") {
-                Some(service) => service.as_str().map(str::to_string),
-                None if self.state.switches.omitted_service_detaches => None,
-                None => mounted.as_ref().map(|(service, _)| service.clone()),
-            };
-            let path = optional(&input, "mountPath");
+            // An absent service detaches as well as a null one.
+            let service = optional(&input, "serviceId");
+            let path = optional(&input, "mountPath").or(kept);
             let patch = remount(id, mounted, service, path)?;
             let patch = self.state.checked(&environment, patch)?;
             self.change_volumes(&environment, &patch, "volumeInstanceUpdate");
@@ -116,7 +122,7 @@ impl Session<'_> {
 
     pub(super) fn backup_create(&mut self, asked: &Asked<'_>) -> Result<Done, Refusal> {
         let (environment, volume) = self.open_volume_instance(asked)?;
-        let name = asked.optional("name").map(str::to_string);
+        let name = Some(asked.optional("name").unwrap_or("Manual").to_string());
         let by = uuid_of(&self.state.seed.workspace.person);
         let workflow = self.state().back_up(&environment, &volume, name, &by)?;
         self.note_volume("volumeInstanceBackupCreate", &environment, &volume, false);
@@ -165,7 +171,7 @@ impl Session<'_> {
         let (environment, volume) = self.open_volume_instance(asked)?;
         let kinds = asked.json("kinds");
         let state = &self.state;
-        let below = state.seed.plan != Plan::Pro && !state.switches.schedules_below_pro;
+        let below = !state.seed.plan.is_professional() && !state.switches.schedules_below_pro;
         if below && kinds.as_array().is_some_and(|kinds| !kinds.is_empty()) {
             return Err(Refusal::bad_input("Backup schedules need the Pro plan"));
         }
@@ -240,6 +246,7 @@ impl Session<'_> {
             .volume_with_instance(asked.text("volumeInstanceId"));
         let (environment, volume, _) = found.ok_or_else(Refusal::not_authorized)?;
         self.open(&environment.id)?;
+        self.check_project_token(self.state.switches.project_token_may_back_up)?;
         Ok((environment.id.clone(), volume.clone()))
     }
 }

@@ -9,6 +9,8 @@
 mod client;
 
 mod activity;
+mod by_itself;
+mod change_sets;
 mod configuration;
 mod deployments;
 mod domains;
@@ -20,6 +22,10 @@ mod schema;
 mod secrets;
 mod settings;
 mod speed;
+mod stranger;
+mod subscriptions;
 mod tcp;
 mod tokens;
+mod traps;
 mod volumes;
+mod wider;

@@ -1,5 +1,8 @@
 //! The root fields of queries.
 
+mod names;
+mod volumes;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
@@ -7,19 +10,20 @@ use serde_json::{Value, json};
 use crate::config;
 use crate::deployment::Deployment;
 use crate::fields::{self, networking};
-use crate::networking::PROXIES;
 use crate::node::{Answer, Asked, Node, Scene};
 use crate::page::Page;
-use crate::patch::PatchStatus;
+use crate::random::uuid_of;
 use crate::refusal::{Refusal, UNAUTHENTICATED};
 use crate::seed::TokenKind;
 use crate::state::{Environment, Instance, Project};
-use crate::switches::{SnapshotSealed, Workflow};
+use crate::switches::SnapshotSealed;
 use crate::variables;
-use crate::volumes::VolumeInstance;
 
 pub fn answer<'s>(scene: &'s Scene, asked: &Asked<'_>) -> Result<Answer<'s>, Refusal> {
     scene.caller.check()?;
+    if asked.field != "me" {
+        scene.caller.check_second_factor()?;
+    }
     let state = &scene.state;
     let size = state.switches.default_page_size;
     match asked.field {
@@ -157,12 +161,12 @@ pub fn answer<'s>(scene: &'s Scene, asked: &Asked<'_>) -> Result<Answer<'s>, Ref
         }
         "domains" => instance(scene, asked)
             .map(|(environment, id, _)| Answer::plain(networking::domains(state, environment, id))),
-        "customDomain" => named_domain(scene, asked).map(Answer::plain),
-        "domainStatus" => domain_status(scene, asked),
-        "customDomainAvailable" => Ok(available(state.wrong_with(asked.text("domain")))),
+        "customDomain" => names::named(scene, asked).map(Answer::plain),
+        "domainStatus" => names::status(scene, asked),
+        "customDomainAvailable" => Ok(names::available(state.wrong_with(asked.text("domain")))),
         "serviceDomainAvailable" => {
             let taken = state.is_taken(asked.text("domain"));
-            Ok(available(taken.then_some("Domain is not available")))
+            Ok(names::available(taken.then_some("Domain is not available")))
         }
         "tcpProxies" => instance(scene, asked)
             .map(|(environment, id, _)| Answer::plains(networking::proxies(environment, id))),
@@ -176,24 +180,31 @@ pub fn answer<'s>(scene: &'s Scene, asked: &Asked<'_>) -> Result<Answer<'s>, Ref
                 .map(|patch| (patch.id.clone(), Node::Patch(environment, patch)));
             Ok(Page::of(newest_first, asked, size))
         }
+        "environmentChangeSetApply" => {
+            environment(scene, asked.text("environmentId"))?;
+            state.apply_status(asked.text("id")).map(Answer::plain)
+        }
         "environmentStagedChanges" => {
             let environment = environment(scene, asked.text("environmentId"))?;
             Ok(Answer::One(Node::Patch(environment, &environment.staged)))
         }
-        "platformStatus" => Ok(Answer::plain(
-            json!({ "isStable": true, "incident": null, "maintenance": null }),
-        )),
+        "platformStatus" => Ok(Answer::plain(platform(&state.incident))),
         "regions" => Ok(regions(scene)),
         "variables" => variable_map(scene, asked, asked.flag("unrendered").unwrap_or(false)),
         "variablesForServiceDeployment" => variable_map(scene, asked, false),
         "volumeInstance" => {
-            volume_instance(scene, asked.text("id")).map(|(environment, volume, here)| {
+            volumes::instance(scene, asked.text("id")).map(|(environment, volume, here)| {
                 Answer::One(Node::VolumeInstance(environment, volume, here))
             })
         }
-        "volumeInstanceBackupList" => backups(scene, asked.text("volumeInstanceId")),
-        "volumeInstanceBackupScheduleList" => schedules(scene, asked.text("volumeInstanceId")),
-        "workflowStatus" => Ok(Answer::plain(workflow(scene, asked.text("workflowId")))),
+        "volumeInstanceBackupList" => volumes::backups(scene, asked.text("volumeInstanceId")),
+        "volumeInstanceBackupScheduleList" => {
+            volumes::schedules(scene, asked.text("volumeInstanceId"))
+        }
+        "workflowStatus" => Ok(Answer::plain(volumes::workflow(
+            scene,
+            asked.text("workflowId"),
+        ))),
         _ => Err(Refusal::problem()),
     }
 }
@@ -227,40 +238,23 @@ fn instance<'s>(
     Ok((environment, id, instance))
 }
 
-fn deployment<'s>(scene: &'s Scene, id: &str) -> Result<&'s Deployment, Refusal> {
+pub fn deployment<'s>(scene: &'s Scene, id: &str) -> Result<&'s Deployment, Refusal> {
     let deployment = scene.state.deployment(id)?;
     environment(scene, &deployment.environment_id)?;
     Ok(deployment)
 }
 
-/// A custom domain by its id.
-fn named_domain(scene: &Scene, asked: &Asked<'_>) -> Result<Value, Refusal> {
-    let found = scene.state.name_with_id(asked.text("id"));
-    let (environment, service, kind, name) = found
-        .filter(|(environment, _, kind, _)| {
-            *kind != PROXIES && environment.project_id == asked.text("projectId")
+/// How Railway itself is doing.
+fn platform(incident: &Option<String>) -> Value {
+    let told = incident.as_ref().map(|message| {
+        json!({
+            "id": uuid_of(message),
+            "message": message,
+            "status": "INVESTIGATING",
+            "url": "https://status.railway.com",
         })
-        .ok_or_else(Refusal::not_authorized)?;
-    if !scene.caller.sees_environment(environment) {
-        return Err(Refusal::not_authorized());
-    }
-    let domain = networking::domain(&scene.state, environment, &service, kind, &name);
-    Ok(domain)
-}
-
-fn domain_status<'s>(scene: &'s Scene, asked: &Asked<'_>) -> Result<Answer<'s>, Refusal> {
-    let domain = named_domain(scene, asked)?;
-    let mut status = domain["status"].clone();
-    if status.is_null() {
-        let certificate = "CERTIFICATE_STATUS_TYPE_VALID";
-        status = json!({ "certificateStatus": certificate, "dnsRecords": [] });
-    }
-    status["domain"] = domain;
-    Ok(Answer::plain(status))
-}
-
-fn available<'s>(wrong: Option<&str>) -> Answer<'s> {
-    Answer::plain(json!({ "available": wrong.is_none(), "message": wrong.unwrap_or_default() }))
+    });
+    json!({ "isStable": told.is_none(), "incident": told, "maintenance": null })
 }
 
 fn auto_deploy<'s>(scene: &'s Scene, asked: &Asked<'_>) -> Result<Answer<'s>, Refusal> {
@@ -421,81 +415,4 @@ fn patch_called<'s>(scene: &'s Scene, id: &str) -> Result<Answer<'s>, Refusal> {
         .find(|(_, patch)| patch.id == id)
         .ok_or_else(Refusal::not_authorized)?;
     Ok(Answer::One(Node::Patch(environment, patch)))
-}
-
-/// A volume in an environment, by the instance's own id.
-fn volume_instance<'s>(
-    scene: &'s Scene,
-    id: &str,
-) -> Result<(&'s Environment, &'s str, &'s VolumeInstance), Refusal> {
-    let (environment, volume, here) = scene
-        .state
-        .volume_with_instance(id)
-        .filter(|(environment, _, _)| scene.caller.sees_environment(environment))
-        .ok_or_else(Refusal::not_authorized)?;
-    Ok((environment, volume, here))
-}
-
-fn backups<'s>(scene: &'s Scene, id: &str) -> Result<Answer<'s>, Refusal> {
-    let now = scene.state.now;
-    let (_, _, here) = volume_instance(scene, id)?;
-    let kept = here
-        .backups
-        .iter()
-        .rev()
-        .filter(|backup| !backup.is_over(now));
-    Ok(Answer::plains(kept.map(|backup| backup.told(now, here))))
-}
-
-fn schedules<'s>(scene: &'s Scene, id: &str) -> Result<Answer<'s>, Refusal> {
-    let (_, _, here) = volume_instance(scene, id)?;
-    let told = here.schedules.iter().map(|(kind, since)| {
-        json!({
-            "id": here.schedule_id(*kind),
-            "kind": kind,
-            "name": format!("{} backups", kind.text().to_lowercase()),
-            "cron": kind.cron(),
-            "retentionSeconds": kind.kept_seconds() as i64,
-            "createdAt": since,
-        })
-    });
-    Ok(Answer::plains(told))
-}
-
-/// `NotFound` for a while after a commit, and for anything unknown.
-fn workflow(scene: &Scene, id: &str) -> Value {
-    let state = &scene.state;
-    if let Some(workflow) = state.workflows.get(id) {
-        let lag = f64::from(state.switches.workflow_lag);
-        let status = match &workflow.error {
-            _ if state.now < workflow.created.plus_seconds(lag) => "NotFound",
-            _ if state.now < workflow.ends => "Running",
-            Some(_) => "Error",
-            None => "Complete",
-        };
-        return json!({ "status": status, "error": workflow.error });
-    }
-    let found = id.strip_prefix("commitChanges/").and_then(|rest| {
-        let (environment, patch) = rest.split_once('/')?;
-        state
-            .environments
-            .get(environment)?
-            .patches
-            .iter()
-            .find(|known| known.id == patch)
-    });
-    let visible = found.filter(|patch| {
-        state.switches.commit_workflow == Workflow::Known
-            && state.now
-                >= patch
-                    .created
-                    .plus_seconds(f64::from(state.switches.workflow_lag))
-    });
-    let status = match visible {
-        None => "NotFound",
-        Some(patch) if patch.error.is_some() => "Error",
-        Some(patch) if patch.status == PatchStatus::Committed => "Complete",
-        Some(_) => "Running",
-    };
-    json!({ "status": status, "error": visible.and_then(|patch| patch.error.as_ref()) })
 }

@@ -1,0 +1,463 @@
+//! How an environment stands: what is wrong, what is waited for and by whom, what is closed, how each service is, what drifted and who did it.
+
+pub mod text;
+
+use crate::kinds::Documents;
+use crate::kinds::service::{commit_words, image_words, placement_words};
+use crate::kinds::shown::{harmless, one_line};
+use crate::kinds::step::{Ask, Cause, Step};
+use crate::manifest::Desired;
+use crate::plan::json::RailwayTarget;
+use crate::plan::{Plan, Standing, text as plan_text};
+use crate::world::railway::{self, AUTHOR, Deployment, Field, Patch, PatchState, Railway, Service};
+use crate::world::{Question, Seen, World};
+use jiff::Timestamp;
+use schemars::{JsonSchema, schema_for};
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// How an environment stands, as `status -o json` prints it. The form is a promise: fields are added, never renamed or taken away.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// `reconciler/v1alpha1`.
+    pub api_version: &'static str,
+    /// `Status`.
+    pub kind: &'static str,
+    /// The name of the `Environment`.
+    pub environment: String,
+    /// The Railway project and environment by id and name, when they were seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub railway: Option<RailwayTarget>,
+    /// When it was seen.
+    pub seen_at: String,
+    /// How it stands on the whole.
+    pub state: State,
+    /// What goes on and is waited for.
+    pub now: Vec<Item>,
+    /// What git asks for and nobody has done yet.
+    pub next: Vec<Item>,
+    /// What somebody must see to.
+    pub held: Vec<Item>,
+    /// What could not be seen.
+    pub unseen: Vec<Item>,
+    /// What is closed to customers, and why.
+    pub closed: Vec<Closed>,
+    /// The services that the manifests name.
+    pub services: Vec<ServiceStatus>,
+    /// What was changed outside of git, as far as Railway's history shows it.
+    pub drift: Vec<Drift>,
+    /// Services that no manifest names.
+    pub unmanaged: Vec<String>,
+    /// What people should know beside that.
+    pub notes: Vec<String>,
+}
+
+/// How an environment stands on the whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum State {
+    /// Reality is as git says.
+    InStep,
+    /// It is on its way, and time will tell.
+    Progressing,
+    /// Git asks for something that is not there.
+    OutOfStep,
+    /// Somebody must act first.
+    Held,
+    /// Something failed, or did not become healthy in time.
+    Degraded,
+    /// Something could not be seen.
+    Unknown,
+}
+
+/// One thing that goes on, is asked for, or is held.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Item {
+    /// The document: `Service/web`.
+    pub address: String,
+    /// The part of it.
+    pub field: String,
+    /// What it is about, from and to.
+    pub what: String,
+    /// Why: what is waited for, what holds it, why it is asked for.
+    pub why: String,
+    /// What somebody can do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub way_out: Option<String>,
+    /// What sort of hold it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+    /// When waiting has lasted too long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<String>,
+}
+
+/// Services that are closed to customers by a manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Closed {
+    /// The Maintenance.
+    pub name: String,
+    /// Its services.
+    pub services: Vec<String>,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When it was to be over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    /// Whether that has passed.
+    pub is_overdue: bool,
+    /// Whether it is closed in reality too, page included.
+    pub is_in_place: bool,
+}
+
+/// One service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceStatus {
+    /// Its name.
+    pub name: String,
+    /// The image or commit that its newest deployment runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runs: Option<String>,
+    /// How many replicas where.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<String>,
+    /// How its newest deployment is.
+    pub health: Health,
+    /// The same in words, with what serves instead where it failed.
+    pub words: String,
+    /// Since when the newest deployment is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// Whether anything serves.
+    pub serves: bool,
+}
+
+/// How a service's newest deployment is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Health {
+    /// Up, or asleep on purpose.
+    Healthy,
+    /// On its way.
+    Deploying,
+    /// Failed or crashed.
+    Failed,
+    /// Stopped by somebody, or as the manifest says.
+    Stopped,
+    /// Never deployed, removed, or waiting for somebody.
+    NotRunning,
+    /// The service is not there.
+    Missing,
+    /// It could not be seen, or Railway's word for it is not known.
+    Unknown,
+}
+
+/// Something that was changed outside of git.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Drift {
+    /// The part and its values: `web.LOG_LEVEL`, then what git says and what is there.
+    pub what: String,
+    /// When it was changed.
+    pub at: String,
+    /// Who, where Railway tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// What they said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// The JSON Schema of the document, as it is committed in `schemas/`.
+pub fn schema() -> String {
+    serde_json::to_string_pretty(&schema_for!(Status)).unwrap_or_default() + "\n"
+}
+
+/// What a status wants to know beyond what its plan needed: who changed what differs.
+pub fn questions(plan: &Plan, world: &World) -> BTreeSet<Question> {
+    let differs = plan
+        .steps
+        .iter()
+        .any(|step| matches!(step.ask, Ask::Make(_) | Ask::Hold { .. }));
+    let Some(railway) = world.railway.facts().filter(|_| differs) else {
+        return BTreeSet::new();
+    };
+    match &railway.history {
+        Seen::Unasked => BTreeSet::from([railway::Question::History.into()]),
+        Seen::Facts(history) => {
+            let by_hand = |patch: &Patch| !patch.message.starts_with(AUTHOR) && patch.by.is_none();
+            if history.patches.iter().any(by_hand) {
+                BTreeSet::from([railway::Question::Authors.into()])
+            } else {
+                BTreeSet::new()
+            }
+        }
+        Seen::Unseen(_) => BTreeSet::new(),
+    }
+}
+
+/// How an environment stands, from one look and its plan.
+pub fn status(desired: &Desired, world: &World, plan: &Plan, now: Timestamp) -> Status {
+    let documents = desired.documents();
+    let items = |is: fn(&Ask) -> bool| -> Vec<Item> {
+        let wanted = plan.steps.iter().filter(|step| is(&step.ask));
+        wanted.map(item).collect()
+    };
+    let railway = world.railway.facts();
+    Status {
+        api_version: crate::kinds::API_VERSION,
+        kind: "Status",
+        environment: plan.environment.clone(),
+        railway: plan
+            .target
+            .clone()
+            .map(|(project, environment)| RailwayTarget {
+                project,
+                environment,
+            }),
+        seen_at: seconds(now),
+        state: state(plan.standing()),
+        now: items(|ask| matches!(ask, Ask::Wait { .. })),
+        next: items(|ask| matches!(ask, Ask::Make(_))),
+        held: items(|ask| matches!(ask, Ask::Hold { .. })),
+        unseen: items(|ask| matches!(ask, Ask::Unseen(_))),
+        closed: closed(documents, plan, now),
+        services: railway
+            .map(|railway| services(documents, railway))
+            .unwrap_or_default(),
+        drift: railway
+            .map(|railway| drift(plan, railway))
+            .unwrap_or_default(),
+        unmanaged: railway
+            .map(|railway| unmanaged(documents, railway))
+            .unwrap_or_default(),
+        notes: plan
+            .steps
+            .iter()
+            .filter_map(told)
+            .chain(plan.notes.iter().map(|note| harmless(note)))
+            .collect(),
+    }
+}
+
+fn seconds(time: Timestamp) -> String {
+    format!("{time:.0}")
+}
+
+fn state(standing: Standing) -> State {
+    match standing {
+        Standing::InStep => State::InStep,
+        Standing::Waiting => State::Progressing,
+        Standing::ToMake => State::OutOfStep,
+        Standing::Held => State::Held,
+        Standing::Unhealthy => State::Degraded,
+        Standing::Unseen => State::Unknown,
+    }
+}
+
+fn item(step: &Step) -> Item {
+    let plain = Item {
+        address: step.of.to_string(),
+        field: step.field.clone(),
+        what: plan_text::what(step),
+        why: plan_text::why(step),
+        way_out: None,
+        cause: None,
+        deadline: None,
+    };
+    match &step.ask {
+        Ask::Make(_) | Ask::Told(_) => plain,
+        Ask::Wait {
+            until, deadline, ..
+        } => Item {
+            why: harmless(&format!("until {until}")),
+            deadline: Some(seconds(*deadline)),
+            ..plain
+        },
+        Ask::Hold { by, way_out, cause } => Item {
+            why: harmless(by),
+            way_out: Some(harmless(way_out)),
+            cause: Some(*cause),
+            ..plain
+        },
+        Ask::Unseen(reason) => Item {
+            why: harmless(reason),
+            ..plain
+        },
+    }
+}
+
+fn told(step: &Step) -> Option<String> {
+    match &step.ask {
+        Ask::Told(words) => Some(harmless(&format!("{}: {words}", plan_text::what(step)))),
+        Ask::Make(_) | Ask::Wait { .. } | Ask::Hold { .. } | Ask::Unseen(_) => None,
+    }
+}
+
+fn closed(documents: &Documents, plan: &Plan, now: Timestamp) -> Vec<Closed> {
+    let enabled = documents
+        .maintenances
+        .values()
+        .filter(|maintenance| maintenance.spec.enabled);
+    enabled
+        .map(|maintenance| {
+            let until = maintenance.spec.until.map(|until| until.0);
+            Closed {
+                name: maintenance.name.clone(),
+                services: maintenance.spec.services.clone(),
+                reason: maintenance.spec.reason.as_deref().map(one_line),
+                until: until.map(seconds),
+                is_overdue: until.is_some_and(|until| until <= now),
+                is_in_place: !plan.steps.iter().any(|step| {
+                    step.closes
+                        || step.of.name == maintenance.name
+                            && step.field == "page"
+                            && !matches!(step.ask, Ask::Told(_))
+                }),
+            }
+        })
+        .collect()
+}
+
+fn services(documents: &Documents, railway: &Railway) -> Vec<ServiceStatus> {
+    documents
+        .services
+        .keys()
+        .map(|name| {
+            let nothing = |health: Health, words: String| ServiceStatus {
+                name: name.clone(),
+                runs: None,
+                replicas: None,
+                health,
+                words,
+                since: None,
+                serves: false,
+            };
+            match railway.services.get(name) {
+                None => nothing(Health::Missing, "it is not there".to_owned()),
+                Some(Seen::Unseen(reason)) => nothing(
+                    Health::Unknown,
+                    harmless(&format!("it could not be seen: {reason}")),
+                ),
+                Some(Seen::Unasked) => nothing(Health::Unknown, "nobody looked".to_owned()),
+                Some(Seen::Facts(service)) => service_status(name, service),
+            }
+        })
+        .collect()
+}
+
+fn service_status(name: &str, service: &Service) -> ServiceStatus {
+    let (health, words) = health(service);
+    ServiceStatus {
+        name: name.to_owned(),
+        runs: service.newest.as_ref().and_then(runs),
+        // Where nothing is stored, Railway runs one.
+        replicas: service
+            .placement
+            .facts()
+            .map(|stored| placement_words(stored).unwrap_or_else(|| "1".to_owned())),
+        health,
+        words,
+        since: service
+            .newest
+            .as_ref()
+            .map(|newest| seconds(newest.created_at)),
+        serves: service.is_serving(),
+    }
+}
+
+fn runs(deployment: &Deployment) -> Option<String> {
+    let image = deployment.image.as_deref().map(image_words);
+    image.or_else(|| deployment.commit.as_deref().map(commit_words))
+}
+
+fn health(service: &Service) -> (Health, String) {
+    let Some(newest) = &service.newest else {
+        return (Health::NotRunning, "never deployed".to_owned());
+    };
+    if newest.stopped {
+        return (Health::Stopped, "stopped".to_owned());
+    }
+    // What serves beside a deployment that does not.
+    let beside = if service.is_serving() {
+        "the one before it serves"
+    } else {
+        "nothing serves"
+    };
+    match &newest.status {
+        railway::Status::Healthy => (Health::Healthy, "up".to_owned()),
+        railway::Status::Rolling(word) => (
+            Health::Deploying,
+            format!("deploying, {}; {beside}", one_line(word)),
+        ),
+        railway::Status::Failed(word) => (
+            Health::Failed,
+            format!("{}; {beside}", one_line(&word.to_lowercase())),
+        ),
+        railway::Status::NeedsApproval => (
+            Health::NotRunning,
+            format!("waits for an approval at Railway; {beside}"),
+        ),
+        railway::Status::Skipped => (Health::NotRunning, format!("skipped by Railway; {beside}")),
+        railway::Status::Removed => (Health::NotRunning, "removed".to_owned()),
+        railway::Status::Unknown(word) => (Health::Unknown, one_line(word)),
+    }
+}
+
+/// The differences that somebody made by hand: the newest patch that touched the part is not ours.
+fn drift(plan: &Plan, railway: &Railway) -> Vec<Drift> {
+    let Some(history) = railway.history.facts() else {
+        return Vec::new();
+    };
+    let differs = |step: &&Step| matches!(step.ask, Ask::Make(_) | Ask::Hold { .. });
+    plan.steps
+        .iter()
+        .filter(differs)
+        .filter_map(|step| {
+            let id = match railway.services.get(&step.of.name) {
+                Some(Seen::Facts(service)) if step.of.kind == "Service" => service.id.as_str(),
+                _ if step.of.kind == "Environment" => "",
+                _ => return None,
+            };
+            let touches = |patch: &&Patch| {
+                patch.state == PatchState::Committed
+                    && patch
+                        .touched
+                        .get(id)
+                        .is_some_and(|fields| fields.iter().any(|field| is_of(field, step)))
+            };
+            let newest = history.patches.iter().find(touches)?;
+            if newest.message.starts_with(AUTHOR) {
+                return None;
+            }
+            let values = match (&step.to, &step.from) {
+                (Some(git), Some(there)) => format!(" {git} → {there}"),
+                (None, Some(there)) => format!(" → {there}"),
+                (Some(_) | None, None) => String::new(),
+            };
+            Some(Drift {
+                what: harmless(&format!("{}.{}{values}", step.of.name, step.field)),
+                at: seconds(newest.at),
+                by: newest.by.as_deref().map(one_line),
+                message: Some(one_line(&newest.message)).filter(|message| !message.is_empty()),
+            })
+        })
+        .collect()
+}
+
+fn is_of(field: &Field, step: &Step) -> bool {
+    field.to_string() == step.field
+}
+
+fn unmanaged(documents: &Documents, railway: &Railway) -> Vec<String> {
+    let names = railway.services.keys();
+    names
+        .filter(|name| !documents.services.contains_key(*name))
+        .map(|name| one_line(name))
+        .collect()
+}

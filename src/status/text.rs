@@ -1,0 +1,211 @@
+//! A status as people read it at night: how bad it is first, then what goes on, who must act, what is closed, each service, and who changed what.
+
+use super::{Closed, Drift, Health, Item, ServiceStatus, State, Status};
+use crate::kinds::shown::{few, one_line};
+use crate::plan::text::Look;
+use crate::wrap::{fill, wrapped};
+use anstyle::{AnsiColor, Style};
+use jiff::Timestamp;
+use std::fmt::Write as _;
+use unicode_width::UnicodeWidthStr;
+
+/// The status as text.
+pub fn text(status: &Status, now: Timestamp, look: Look) -> String {
+    let mut out = String::new();
+    heading(&mut out, status, look);
+    for item in &status.now {
+        let deadline = item.deadline.as_deref().and_then(|at| at.parse().ok());
+        let at_most = deadline.map(|at| format!(" · by {}", when(at, now)));
+        let words = format!("{}: {}{}", item.what, item.why, at_most.unwrap_or_default());
+        line(&mut out, "NOW", &words, AnsiColor::Cyan, look);
+    }
+    for item in &status.held {
+        line(&mut out, "HELD", &held(item), AnsiColor::Yellow, look);
+        if let Some(way_out) = &item.way_out {
+            let way_out = format!("way out: {way_out}");
+            wrapped(&mut out, &way_out, INDENT, DEEPER, look.width);
+        }
+    }
+    for item in &status.unseen {
+        line(&mut out, "UNSEEN", &held(item), AnsiColor::Yellow, look);
+    }
+    for item in &status.next {
+        let words = format!("{}   {}", item.what, item.why);
+        line(&mut out, "NEXT", &words, AnsiColor::Green, look);
+    }
+    for closed in &status.closed {
+        let color = if closed.is_overdue {
+            AnsiColor::Red
+        } else {
+            AnsiColor::Yellow
+        };
+        line(&mut out, "CLOSED", &closed_words(closed, now), color, look);
+    }
+    services(&mut out, &status.services, now, look);
+    for drift in &status.drift {
+        line(
+            &mut out,
+            "drift",
+            &drift_words(drift, now),
+            AnsiColor::Yellow,
+            look,
+        );
+    }
+    if !status.unmanaged.is_empty() {
+        let words = format!("not managed: {}", few(&status.unmanaged, 10));
+        line(&mut out, "note", &words, AnsiColor::Blue, look);
+    }
+    for note in &status.notes {
+        line(&mut out, "note", note, AnsiColor::Blue, look);
+    }
+    out
+}
+
+fn heading(out: &mut String, status: &Status, look: Look) {
+    let (word, color) = match status.state {
+        State::InStep => ("IN STEP", AnsiColor::Green),
+        State::Progressing => ("PROGRESSING", AnsiColor::Cyan),
+        State::OutOfStep => ("OUT OF STEP", AnsiColor::Yellow),
+        State::Held => ("HELD", AnsiColor::Yellow),
+        State::Degraded => ("DEGRADED", AnsiColor::Red),
+        State::Unknown => ("UNKNOWN", AnsiColor::Yellow),
+    };
+    let style = style(color, look);
+    let opening = format!("{}   ", status.environment);
+    let _ = write!(out, "{opening}{style}{word}{style:#}");
+    let mut rest = String::new();
+    if let Some(railway) = &status.railway {
+        let (project, environment) = (&railway.project.name, &railway.environment.name);
+        let _ = write!(rest, " · {} / {}", one_line(project), one_line(environment));
+    }
+    let _ = write!(rest, " · seen {}", status.seen_at);
+    fill(out, &rest, opening.width() + word.len(), "  ", look.width);
+}
+
+fn held(item: &Item) -> String {
+    format!("{}: {}", item.what, item.why)
+}
+
+fn closed_words(closed: &Closed, now: Timestamp) -> String {
+    let mut words = format!("{}: {}", closed.name, closed.services.join(", "));
+    if let Some(reason) = &closed.reason {
+        let _ = write!(words, " · {reason}");
+    }
+    if !closed.is_in_place {
+        words.push_str(" · not closed yet");
+    }
+    if let Some(until) = closed.until.as_deref().and_then(|at| at.parse().ok()) {
+        let until = when(until, now);
+        let _ = if closed.is_overdue {
+            write!(words, " · OVERDUE since {until}")
+        } else {
+            write!(words, " · alarm {until}")
+        };
+    }
+    words
+}
+
+fn services(out: &mut String, services: &[ServiceStatus], now: Timestamp, look: Look) {
+    let column = |cell: fn(&ServiceStatus) -> &str| {
+        let widths = services.iter().map(|service| cell(service).width());
+        widths.max().unwrap_or(0).min(WIDEST)
+    };
+    let runs = |service: &ServiceStatus| service.runs.as_deref().unwrap_or("-").to_owned();
+    let widths = [
+        column(|service| &service.name),
+        column(|service| service.runs.as_deref().unwrap_or("-")),
+        column(|service| service.replicas.as_deref().unwrap_or("-")),
+    ];
+    for service in services {
+        let color = match service.health {
+            Health::Healthy => AnsiColor::Green,
+            Health::Deploying => AnsiColor::Cyan,
+            Health::Stopped | Health::NotRunning | Health::Unknown => AnsiColor::Yellow,
+            Health::Failed | Health::Missing => AnsiColor::Red,
+        };
+        let since = service.since.as_deref().and_then(|at| at.parse().ok());
+        let since = since.map(|at| format!(" · {}", when(at, now)));
+        let replicas = service.replicas.as_deref().unwrap_or("-");
+        let cells = [&service.name, &runs(service), replicas];
+        let mut row = String::new();
+        for (cell, width) in cells.iter().zip(widths) {
+            let space = width.saturating_sub(cell.width()) + 2;
+            let _ = write!(row, "{cell}{}", " ".repeat(space));
+        }
+        let words = format!("{}{}", service.words, since.unwrap_or_default());
+        let style = style(color, look);
+        let mark = if service.health == Health::Healthy {
+            "✓"
+        } else {
+            "✗"
+        };
+        let mark = if service.health == Health::Deploying {
+            "…"
+        } else {
+            mark
+        };
+        let _ = write!(out, "  {style}{mark}{style:#} ");
+        let row = format!("{row}{words}");
+        fill(out, &row, 4, INDENT, look.width);
+    }
+}
+
+fn drift_words(drift: &Drift, now: Timestamp) -> String {
+    let mut words = drift.what.clone();
+    let at = drift.at.parse().map(|at| when(at, now)).unwrap_or_default();
+    let _ = match &drift.by {
+        Some(by) => write!(words, "   by {by}, {at}"),
+        None => write!(words, "   outside of git, {at}"),
+    };
+    if let Some(message) = &drift.message {
+        let _ = write!(words, " · “{message}”");
+    }
+    words
+}
+
+/// What stands under the word that opens a line.
+const INDENT: &str = "          ";
+const DEEPER: &str = "            ";
+/// A column is no wider; what is longer moves the rest of its line.
+const WIDEST: usize = 30;
+
+fn line(out: &mut String, word: &str, words: &str, color: AnsiColor, look: Look) {
+    let style = style(color, look);
+    let _ = write!(out, "  {style}{word:<7}{style:#} ");
+    fill(out, words, INDENT.len(), INDENT, look.width);
+}
+
+fn style(color: AnsiColor, look: Look) -> Style {
+    if look.color {
+        Style::new().fg_color(Some(color.into())).bold()
+    } else {
+        Style::new()
+    }
+}
+
+/// A time as people say it: how long ago or from now, and the clock.
+pub fn when(at: Timestamp, now: Timestamp) -> String {
+    let apart = now.duration_since(at);
+    let clock = if apart.unsigned_abs() < std::time::Duration::from_secs(20 * 3600) {
+        at.strftime("%H:%M UTC").to_string()
+    } else {
+        at.strftime("%Y-%m-%d %H:%M UTC").to_string()
+    };
+    let span = rough(apart.unsigned_abs());
+    if apart.is_negative() {
+        format!("{clock}, in {span}")
+    } else {
+        format!("{clock}, {span} ago")
+    }
+}
+
+/// A span in the largest unit that tells enough.
+fn rough(span: std::time::Duration) -> String {
+    let seconds = span.as_secs();
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
