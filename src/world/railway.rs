@@ -157,7 +157,7 @@ pub struct Deployment {
 pub struct Active {
     /// Railway's id.
     pub id: String,
-    /// Whether it was stopped.
+    /// Whether it was stopped by hand.
     pub stopped: bool,
 }
 
