@@ -21,6 +21,8 @@ pub struct Memory {
     sent: BTreeMap<String, Sent>,
     refused: BTreeMap<String, String>,
     deploying: BTreeMap<String, Deploying>,
+    /// When the newest deployment of a service was made that any look has shown.
+    newest: BTreeMap<String, Timestamp>,
 }
 
 /// How often a step was sent, and when last.
@@ -63,8 +65,21 @@ impl Memory {
         sent.times += 1;
     }
 
+    /// A look has shown this: an older answer that comes after it is known by its older deployments.
+    pub fn saw(&mut self, railway: &Railway) {
+        for (name, service) in &railway.services {
+            let newest = service.facts().and_then(|seen| seen.newest.as_ref());
+            let Some(at) = newest.map(|newest| newest.created_at) else {
+                continue;
+            };
+            let shown = self.newest.entry(name.clone()).or_insert(at);
+            *shown = at.max(*shown);
+        }
+    }
+
     /// Something was sent of which a deployment of this service comes; `before` is when the newest one that was seen then was made.
     pub fn deploying(&mut self, service: &str, before: Option<Timestamp>, now: Timestamp) {
+        let before = before.max(self.newest.get(service).copied());
         self.deploying
             .insert(service.to_owned(), Deploying { at: now, before });
     }
@@ -361,11 +376,15 @@ fn under_way(railway: &Railway, now: Timestamp) -> Option<Ask> {
 /// When we sent something whose deployment no look has shown yet: until then another way to the same end would be a second one
 /// (design rule 11).
 fn awaited(service: &str, railway: &Railway, memory: &Memory) -> Option<Timestamp> {
-    let sent = memory.deploying.get(service)?;
     let seen = railway.services.get(service)?.facts()?;
     let newest = seen.newest.as_ref().map(|newest| newest.created_at);
     // A stale look shows an older one than was there before.
-    (newest <= sent.before).then_some(sent.at)
+    let sent = memory.deploying.get(service);
+    let sent = sent
+        .filter(|sent| newest <= sent.before)
+        .map(|sent| sent.at);
+    let shown = memory.newest.get(service).copied();
+    sent.max(shown.filter(|shown| newest < Some(*shown)))
 }
 
 /// Activity from before this process began that is not whole yet: perhaps our own last write before a crash.
