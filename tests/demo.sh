@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The product's story on a sandbox: diff, apply, nothing left to do, a release, its revert, a release that fails.
+# The product's story on a sandbox: diff, apply, a release and its revert, the site closed and opened, a hold and its approval, an import.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,6 +15,21 @@ run() {
         exit 1
     fi
     [ "$code" = 0 ] || printf '(exit code %s)\n' "$code"
+}
+
+# What a customer sees.
+customer() {
+    curl -sS -o /dev/stdout -w ' (HTTP %{http_code})\n' -H 'Host: sentia-manufacturing.up.railway.app' "$RECONCILER_PAGES_URL/"
+}
+# What a person does in the dashboard: stages a variable and commits it.
+dashboard() {
+    local query='mutation($environment: String!, $patch: EnvironmentConfig!) { environmentPatchCommit(environmentId: $environment, patch: $patch, commitMessage: "looking for the loop") }'
+    local web=5e27a000-0000-4000-8000-0000000000a1 production=5e27a000-0000-4000-8000-0000000000e1
+    curl -sS -o /dev/null "$RAILWAY_API_URL?source=dashboard" -H 'Authorization: Bearer account-token' -H 'Content-Type: application/json' -d "$(
+        printf '{"query":"%s","variables":{"environment":"%s","patch":{"services":{"%s":{"variables":{"%s":{"value":"%s"}}}}}}}' \
+            "${query//\"/\\\"}" "$production" "$web" "$1" "$2"
+    )"
+    sleep 2
 }
 
 bold "Building reconciler and the sandbox (a simulated Railway) …"
@@ -68,7 +83,45 @@ run 0 git revert --no-edit HEAD
 run 0 reconciler apply --yes production
 run 0 reconciler diff production
 
-bold "5. A mistake is found before anybody is asked."
+bold "5. The night: orders have to be repaired. The site is closed by a commit, and what customers see is looked at."
+in_two_hours=$(date -u -d '+2 hours' +%Y-%m-%dT%H:00:00Z)
+cat >production/maintenance.yaml <<END
+apiVersion: reconciler/v1alpha1
+kind: Maintenance
+metadata: { name: site, from: base }
+spec: { enabled: true, reason: orders are being repaired, until: $in_two_hours }
+END
+git add -A
+run 0 git commit -q -m "Close the site"
+run 1 reconciler diff production
+run 0 reconciler apply --yes production
+run 0 customer
+run 0 reconciler status production
+bold "   Repaired: git revert opens it again."
+run 0 git revert --no-edit HEAD
+run 0 reconciler apply --yes production
+run 0 customer
+
+bold "6. Somebody changes a variable in the dashboard. status says what drifted; apply puts it back."
+run 0 dashboard LOG_LEVEL debug
+run 1 reconciler status production
+run 0 reconciler apply --yes production
+
+bold "7. Another major version of the database could not read its files: the step is held until somebody consents in git."
+sed -i 's/redis:7.4.5/redis:8.0.1/' base/app.yaml
+run 0 git commit -q -a -m "Redis 8"
+run 7 reconciler apply --yes production
+digest=$( (reconciler diff production -o json || true) | sed -n 's/^ *"name": "\([0-9a-f]\{8\}\)",$/\1/p')
+run 0 reconciler approve "$digest" production --yes --no-push
+run 0 reconciler apply --yes production
+run 0 reconciler diff production
+
+bold "8. An environment that grew by hand becomes manifests: only what is not a default, and no secret."
+run 0 env RAILWAY_TOKEN=staging-token reconciler import "$home/imported"
+sed 's/^/    /' "$home"/imported/*.yaml
+run 0 env RAILWAY_TOKEN=staging-token reconciler diff "$home/imported"
+
+bold "9. A mistake is found before anybody is asked."
 sed -i 's/replicas: 3/replica: 3/' production/sizes.yaml
 run 3 reconciler validate production
 

@@ -5,6 +5,10 @@ set -euo pipefail
 missing=()
 command -v cc >/dev/null || missing+=(gcc libc6-dev)
 command -v git >/dev/null || missing+=(git)
+# The demo's customer.
+command -v curl >/dev/null || missing+=(curl)
+# A terminal for the tests that need one.
+command -v script >/dev/null || missing+=(bsdutils)
 if [ "${#missing[@]}" -gt 0 ]; then
     install="apt-get install -y --no-install-recommends ${missing[*]}"
     if ! command -v apt-get >/dev/null; then

@@ -182,7 +182,13 @@ struct Operator<'a> {
 
 impl Watcher for Operator<'_> {
     fn looked(&mut self, looked: &Looked) {
-        if self.plan.is_none() && self.saved.is_none() {
+        // What only tells or holds is printed once, at the end.
+        let goes_on = looked
+            .plan
+            .steps
+            .iter()
+            .any(|step| matches!(step.ask, Ask::Make(_) | Ask::Wait { .. }));
+        if self.plan.is_none() && self.saved.is_none() && goes_on {
             self.screen
                 .say(text::text(&looked.plan, self.screen.look()).trim_end());
         }

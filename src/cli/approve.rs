@@ -26,16 +26,16 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DIRECTORY", env = "RECONCILER_BASE")]
     base: Option<PathBuf>,
     /// How long it holds; at most `approvals.expire` of the Environment.
-    #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration, env = "RECONCILER_FOR")]
     lasts: Option<Duration>,
     /// Do not ask.
     #[arg(short, long, env = "RECONCILER_YES", value_parser = clap::builder::FalseyValueParser::new())]
     yes: bool,
     /// Write the file, and commit nothing.
-    #[arg(long)]
+    #[arg(long, env = "RECONCILER_NO_COMMIT", value_parser = clap::builder::FalseyValueParser::new())]
     no_commit: bool,
     /// Commit the file, and push nothing.
-    #[arg(long)]
+    #[arg(long, env = "RECONCILER_NO_PUSH", value_parser = clap::builder::FalseyValueParser::new())]
     no_push: bool,
 }
 

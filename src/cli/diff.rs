@@ -19,14 +19,20 @@ pub(super) struct Arguments {
     /// The directory of the environment.
     #[arg(default_value = ".", env = "RECONCILER_DIRECTORY")]
     directory: PathBuf,
-    /// How to print the plan.
+    /// How to print the plan; RECONCILER_OUTPUT says it for all commands.
     #[arg(short, long, value_enum)]
     output: Option<Output>,
     /// Save the plan: `apply FILE` then does this and nothing else.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "RECONCILER_OUT")]
     out: Option<PathBuf>,
+    /// How many bytes Markdown may have.
+    #[arg(long, default_value_t = markdown::LARGEST, value_name = "BYTES", env = "RECONCILER_MAX_SIZE")]
+    max_size: usize,
+    /// With Markdown: the address that opens an editor for a new file of the branch, for links that approve; at GitHub `…/OWNER/REPOSITORY/new/BRANCH`.
+    #[arg(long, value_name = "URL", env = "RECONCILER_EDIT_URL")]
+    edit_url: Option<String>,
     /// Exit as Terraform does: 0 no change, 2 changes, 1 trouble.
-    #[arg(long)]
+    #[arg(long, env = "RECONCILER_DETAILED_EXITCODE", value_parser = clap::builder::FalseyValueParser::new())]
     detailed_exitcode: bool,
     /// For a stranger's pull request: resolve no secret, and take every place and address from `--base`.
     #[arg(long, requires = "base", env = "RECONCILER_UNTRUSTED", value_parser = clap::builder::FalseyValueParser::new())]
@@ -105,9 +111,17 @@ async fn planned(arguments: &Arguments, config: &Config, screen: &Screen) -> Res
     screen.result(&match output {
         Output::Text => text::text(&plan, screen.look()) + &what_next(&plan, arguments),
         Output::Json => json_text(&json::document(&plan)),
-        Output::Markdown => markdown::markdown(&plan),
+        Output::Markdown => markdown::markdown(&plan, &page(arguments)),
     });
     Ok(plan)
+}
+
+fn page(arguments: &Arguments) -> markdown::Page {
+    markdown::Page {
+        largest: arguments.max_size,
+        editor: arguments.edit_url.clone(),
+        directory: arguments.directory.to_string_lossy().into_owned(),
+    }
 }
 
 fn not_compared(desired: &Desired, secrets: &Secrets) -> Option<String> {

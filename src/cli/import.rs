@@ -23,13 +23,24 @@ pub(super) struct Arguments {
     #[arg(long, requires = "environment", env = "RECONCILER_PROJECT")]
     project: Option<String>,
     /// The Railway environment, by name or id; several are imported together.
-    #[arg(short, long, requires = "project")]
+    #[arg(
+        short,
+        long,
+        requires = "project",
+        value_delimiter = ',',
+        env = "RECONCILER_ENVIRONMENT"
+    )]
     environment: Vec<String>,
     /// Variables to write with their values, beside references to others: names, or beginnings as `SMTP_*`. Never name a secret here.
-    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "NAME",
+        env = "RECONCILER_VARIABLES"
+    )]
     variables: Vec<String>,
     /// Write over files that are there.
-    #[arg(long)]
+    #[arg(long, env = "RECONCILER_FORCE", value_parser = clap::builder::FalseyValueParser::new())]
     force: bool,
 }
 

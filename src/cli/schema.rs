@@ -16,7 +16,7 @@ pub(super) struct Arguments {
     /// The kind, such as `Service`, or `plan` or `status`; all names where none is given.
     kind: Option<String>,
     /// Write all schemas into this directory.
-    #[arg(long, conflicts_with = "kind")]
+    #[arg(long, conflicts_with = "kind", env = "RECONCILER_WRITE")]
     write: Option<PathBuf>,
 }
 

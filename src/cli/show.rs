@@ -20,7 +20,7 @@ pub(super) struct Arguments {
     directory: PathBuf,
     /// A document by name or as `Kind/name`; all of them where none is given.
     document: Option<String>,
-    /// How to print it.
+    /// How to print it; RECONCILER_OUTPUT says it for all commands.
     #[arg(short, long, value_enum)]
     output: Option<Output>,
 }

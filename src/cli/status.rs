@@ -20,14 +20,14 @@ pub(super) struct Arguments {
     /// The directory of the environment at the commit before: what was declared there and is not now is removed.
     #[arg(long, value_name = "DIRECTORY", env = "RECONCILER_BASE")]
     base: Option<PathBuf>,
-    /// How to print it.
+    /// How to print it; RECONCILER_OUTPUT says it for all commands.
     #[arg(short, long, value_enum)]
     output: Option<Output>,
     /// Look again and again, and print what has changed, until Ctrl-C.
-    #[arg(short, long)]
+    #[arg(short, long, env = "RECONCILER_WATCH", value_parser = clap::builder::FalseyValueParser::new())]
     watch: bool,
     /// How long between two looks of `--watch`.
-    #[arg(long, default_value = "15s", value_name = "DURATION", value_parser = pause)]
+    #[arg(long, default_value = "15s", value_name = "DURATION", value_parser = pause, env = "RECONCILER_EVERY")]
     every: Duration,
 }
 

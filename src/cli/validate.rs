@@ -16,7 +16,7 @@ pub(super) struct Arguments {
     /// Directories of environments.
     #[arg(default_value = ".")]
     directories: Vec<PathBuf>,
-    /// How to print problems.
+    /// How to print problems; RECONCILER_OUTPUT says it for all commands.
     #[arg(short, long, value_enum)]
     output: Option<Output>,
 }

@@ -41,7 +41,7 @@ pub struct Spec {
 #[serde(deny_unknown_fields)]
 #[schemars(deny_unknown_fields)]
 pub struct Removed {
-    /// Variables and regions of a service that is still declared.
+    /// Variables of a service or of the environment that is still declared.
     #[serde(default)]
     pub variables: RemovedEntry,
     /// Services whose document is gone.
@@ -65,9 +65,9 @@ pub enum RemovedEntry {
 #[serde(rename_all = "camelCase")]
 pub enum RemovedService {
     /// It stays until an approval allows its deletion.
+    #[default]
     Hold,
     /// It stays, and the plan says so.
-    #[default]
     Keep,
 }
 

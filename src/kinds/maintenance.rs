@@ -351,7 +351,12 @@ fn late_page(
     Ask::Wait {
         until: format!("{} answers {}", one_line(url), expected.words()),
         deadline,
-        then: "nothing more".to_owned(),
+        then: if declared.spec.enabled {
+            "it is closed"
+        } else {
+            "it is open"
+        }
+        .to_owned(),
     }
 }
 

@@ -19,6 +19,9 @@ pub struct Spec {
     /// A commit, for services that Railway builds from a repository.
     #[schemars(regex(pattern = "^[0-9a-f]{40}$"))]
     pub commit: Option<String>,
+    /// The newest database migration inside: a way back to an older one says which stay. Migrations are compared by their names, as they sort.
+    #[schemars(length(min = 1, max = 200))]
+    pub migration: Option<String>,
 }
 
 impl Kind for Spec {
@@ -30,6 +33,7 @@ metadata: { name: app }
 spec:
   image: ghcr.io/owner/app:1.4.2
   commit: 4f2a91c0d3b5e7f9a1c3e5f7092b4d6f8a0c2e4d
+  migration: 20261120_add_order_flags
 ";
 
     fn all(documents: &Documents) -> &BTreeMap<String, Declared<Spec>> {

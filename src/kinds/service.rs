@@ -12,6 +12,7 @@ mod way_back;
 pub use carried::fresh_change;
 pub use content::{commit_words, image_words};
 pub use placement::words as placement_words;
+pub use settings::stored_words;
 pub use steps::{Around, steps};
 
 use crate::kinds::variable::{self, Absent, Reference, Variable, VariableName};

@@ -244,8 +244,12 @@ fn secret_difference(
     };
     match rotation(from, place) {
         Rotation::Due => secret_write(from, stored, place, current, to),
-        Rotation::None | Rotation::Missed(_) if !is_same => {
+        Rotation::None | Rotation::Missed(_) | Rotation::Unseen if !is_same => {
             secret_write(from, stored, place, current, to)
+        }
+        Rotation::Unseen => {
+            let words = UNSEEN_WRITES.to_owned();
+            place.difference("rotate", None, to, Then::Unseen(words))
         }
         Rotation::Missed(after) => {
             let words = format!(
@@ -296,6 +300,7 @@ enum Rotation {
     None,
     Due,
     Missed(Timestamp),
+    Unseen,
 }
 
 /// A rotation has happened when a patch after its time touched the variable.
@@ -311,6 +316,7 @@ fn rotation(from: &FromSecret, place: &Place<'_>) -> Rotation {
         place.now,
     ) {
         OneShot::Done | OneShot::Ahead | OneShot::Unknown => Rotation::None,
+        OneShot::Unseen => Rotation::Unseen,
         OneShot::Due => Rotation::Due,
         OneShot::Missed => Rotation::Missed(after),
     }
@@ -329,7 +335,13 @@ pub enum OneShot {
     Missed,
     /// Nobody can tell; nothing is written again on a guess.
     Unknown,
+    /// The history could not be seen.
+    Unseen,
 }
+
+/// What is not known where the history is not.
+pub const UNSEEN_WRITES: &str =
+    "Railway's history could not be seen, and only that tells when it was written last";
 
 /// Whether a patch has written a field at or after a moment, by the configuration history.
 pub fn written_after(
@@ -339,8 +351,10 @@ pub fn written_after(
     history: &Seen<History>,
     now: Timestamp,
 ) -> OneShot {
-    let Seen::Facts(history) = history else {
-        return OneShot::Unknown;
+    let history = match history {
+        Seen::Facts(history) => history,
+        Seen::Unseen(_) => return OneShot::Unseen,
+        Seen::Unasked => return OneShot::Unknown,
     };
     if now < after {
         return OneShot::Ahead;

@@ -200,7 +200,7 @@ pub(super) fn place<'a, S>(declared: &'a Declared<S>, path: &[&str]) -> &'a Plac
 }
 
 fn has_content(release: &Declared<release::Spec>, found: &mut Findings) {
-    let release::Spec { image, commit } = &release.spec;
+    let release::Spec { image, commit, .. } = &release.spec;
     if image.is_none() && commit.is_none() {
         let problem = Problem::at(
             place(release, &[]),

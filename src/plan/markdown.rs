@@ -1,20 +1,47 @@
 //! A plan as a comment on a pull request: folded, bounded in size, found again by a hidden marker.
 
 use super::{Plan, text};
+use crate::kinds::approval::Wanted;
 use crate::kinds::shown::acts_on_the_screen;
 use crate::kinds::step::Ask;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::fmt::Write as _;
 
 /// Fits GitHub's limit for a comment of 65,536 characters with room for what a workflow adds.
 pub const LARGEST: usize = 60_000;
+
+/// What the closing lines may take.
+const RESERVE: usize = 500;
 
 /// The marker by which a workflow finds the comment to replace.
 pub fn marker(environment: &str) -> String {
     format!("<!-- reconciler {} -->", escaped(environment))
 }
 
-/// The plan as Markdown of at most [`LARGEST`] bytes.
-pub fn markdown(plan: &Plan) -> String {
+/// How large a comment may be, and where its reader can write a file into the branch.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// Bytes at most.
+    pub largest: usize,
+    /// The address that opens an editor for a new file of the branch, as `…/new/BRANCH` at GitHub.
+    pub editor: Option<String>,
+    /// The directory of the environment, from the root of the repository.
+    pub directory: String,
+}
+
+impl Default for Page {
+    fn default() -> Page {
+        Page {
+            largest: LARGEST,
+            editor: None,
+            directory: String::new(),
+        }
+    }
+}
+
+/// The plan as Markdown.
+pub fn markdown(plan: &Plan, page: &Page) -> String {
+    let room = page.largest.saturating_sub(RESERVE);
     let mut out = format!(
         "{}\n### reconciler · {}\n\n",
         marker(&plan.environment),
@@ -33,7 +60,7 @@ pub fn markdown(plan: &Plan) -> String {
             escaped(&text::why(step)),
             escaped(&text::consequence(step).join(" — "))
         );
-        push_bounded(&mut out, &line, &mut left_out);
+        push_bounded(&mut out, &line, room, &mut left_out);
     }
     if !others.is_empty() {
         let open = if others.len() <= 10 { " open" } else { "" };
@@ -51,13 +78,14 @@ pub fn markdown(plan: &Plan) -> String {
                 escaped(&text::why(step)),
                 escaped(&text::consequence(step).join(" — "))
             );
-            push_bounded(&mut out, &line, &mut left_out);
+            push_bounded(&mut out, &line, room, &mut left_out);
         }
         out.push_str("\n</details>\n");
     }
     for wanted in plan.approvals.values() {
+        let link = editor_link(wanted, plan, page);
         let block = format!(
-            "\n<details><summary>approvals/{}.yaml would consent</summary>\n\n<pre>{}</pre>\n\n</details>\n",
+            "\n{link}<details><summary>approvals/{}.yaml would consent</summary>\n\n<pre>{}</pre>\n\n</details>\n",
             wanted.digest,
             wanted
                 .document(plan.consent_until)
@@ -66,10 +94,15 @@ pub fn markdown(plan: &Plan) -> String {
                 .collect::<Vec<_>>()
                 .join("&#10;")
         );
-        push_bounded(&mut out, &block, &mut left_out);
+        push_bounded(&mut out, &block, room, &mut left_out);
     }
     for note in &plan.notes {
-        push_bounded(&mut out, &format!("\n{}\n", escaped(note)), &mut left_out);
+        push_bounded(
+            &mut out,
+            &format!("\n{}\n", escaped(note)),
+            room,
+            &mut left_out,
+        );
     }
     if left_out > 0 {
         let _ = write!(
@@ -81,8 +114,33 @@ pub fn markdown(plan: &Plan) -> String {
     out
 }
 
-fn push_bounded(out: &mut String, line: &str, left_out: &mut usize) {
-    if out.len() + line.len() > LARGEST - 500 {
+/// A link that opens an editor with the document that consents: it works on a telephone, too.
+fn editor_link(wanted: &Wanted, plan: &Plan, page: &Page) -> String {
+    let Some(editor) = &page.editor else {
+        return String::new();
+    };
+    let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let directory = page.directory.trim_matches('/');
+    let folder = match directory {
+        "" | "." => String::new(),
+        directory => format!("{directory}/"),
+    };
+    let file = format!("{folder}approvals/{}.yaml", wanted.digest);
+    // What ends a link in Markdown is no part of an address.
+    let editor: String = editor
+        .chars()
+        .filter(|sign| !sign.is_whitespace() && !"<>()[]\"'`".contains(*sign))
+        .collect();
+    format!(
+        "[Approve {}]({editor}?filename={}&value={})\n\n",
+        wanted.digest,
+        encoded(&file),
+        encoded(&wanted.document(plan.consent_until))
+    )
+}
+
+fn push_bounded(out: &mut String, line: &str, room: usize, left_out: &mut usize) {
+    if out.len() + line.len() > room {
         *left_out += 1;
     } else {
         out.push_str(line);

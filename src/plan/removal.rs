@@ -2,7 +2,7 @@
 
 use crate::kinds::environment::{self, RemovedEntry, RemovedService};
 use crate::kinds::service;
-use crate::kinds::shown::few;
+use crate::kinds::shown::{few, one_line};
 use crate::kinds::step::{Address, Ask, Asked, Cause, Effect, Loss, NOTE, Step};
 use crate::kinds::variable::{Variable, stored_words};
 use crate::kinds::{Declared, Documents};
@@ -37,6 +37,7 @@ pub fn steps(desired: &Desired, world: &World) -> Asked {
             None => removing.whole_service(was, desired.environment()),
         }
     }
+    removing.migrations(before, now);
     removing.maintenances(before, now);
     removing.asked
 }
@@ -140,7 +141,7 @@ impl Removing<'_> {
                 }
             }
         }
-        self.fields(&holder, &was.document);
+        self.fields(&holder, &was.document, seen);
     }
 
     fn variable(
@@ -181,6 +182,10 @@ impl Removing<'_> {
             }
             Maker::Asked => return,
             Maker::SomebodyElse => keeps("it was there before git declared it"),
+            Maker::Unseen(reason) => {
+                let step = self.step(holder, name, "remove", Ask::Unseen(reason));
+                return self.asked.steps.push(step);
+            }
             Maker::Unknown(reason) => keeps(&format!(
                 "{reason}; say `{{ absent: true }}` to take it away"
             )),
@@ -197,13 +202,14 @@ impl Removing<'_> {
                 return Maker::Asked;
             }
             (Seen::Unseen(reason), _) | (_, Seen::Unseen(reason)) => {
-                return Maker::Unknown(format!("it cannot be seen who made it ({reason})"));
+                return Maker::Unseen(format!("it cannot be seen who made it ({reason})"));
             }
             (Seen::Facts(history), Seen::Facts(written)) => (history, written),
         };
         let Some(Written { created_at, .. }) = written.get(&(owner.to_owned(), name.to_owned()))
         else {
-            return Maker::Unknown("Railway does not tell when it was made".to_owned());
+            let words = "Railway does not tell when it was made; `{ absent: true }` takes it away in any case";
+            return Maker::Unseen(words.to_owned());
         };
         let field = Field::Variable(name.to_owned());
         let touches = |patch: &&Patch| {
@@ -232,7 +238,7 @@ impl Removing<'_> {
     }
 
     /// Other fields stay as they are; one-shots have happened.
-    fn fields(&mut self, holder: &Holder<'_>, was: &Node) {
+    fn fields(&mut self, holder: &Holder<'_>, was: &Node, seen: &railway::Service) {
         let (Some(was), is) = (was.at(&["spec"]), holder.document.at(&["spec"])) else {
             return;
         };
@@ -246,7 +252,9 @@ impl Removing<'_> {
             let words = if field == "restartedAfter" {
                 "nothing to undo: it has happened".to_owned()
             } else {
-                "it stays as it is stored; write the old value to bring it back".to_owned()
+                let stored = service::stored_words(field, seen);
+                let what = stored.unwrap_or_else(|| "as it is stored".to_owned());
+                format!("it stays {what}; write the old value to bring it back")
             };
             self.tell(holder, field, words);
         }
@@ -296,6 +304,36 @@ impl Removing<'_> {
         });
     }
 
+    /// What an older release finds in a database that a newer one has changed.
+    fn migrations(&mut self, before: &Documents, now: &Documents) {
+        for (name, is) in &now.releases {
+            let was = before.releases.get(name);
+            let was = was.and_then(|was| was.spec.migration.as_ref());
+            let (Some(was), Some(newest)) = (was, &is.spec.migration) else {
+                continue;
+            };
+            if newest >= was {
+                continue;
+            }
+            let holder = Holder {
+                address: Address {
+                    kind: "Release",
+                    name: name.clone(),
+                },
+                document: &is.document,
+            };
+            let words = "the migrations in between stay in the database: the older release must work with them".to_owned();
+            let step = self.step(&holder, "migration", NOTE, Ask::Told(words));
+            self.asked.steps.push(Step {
+                from: Some(one_line(was)),
+                to: Some(one_line(newest)),
+                why: "an older release does not undo migrations".to_owned(),
+                origin: Some(is.origin(&["migration"]).clone()),
+                ..step
+            });
+        }
+    }
+
     fn maintenances(&mut self, before: &Documents, now: &Documents) {
         let gone = before
             .maintenances
@@ -342,6 +380,9 @@ fn has_made(patch: &Patch, created_at: Timestamp) -> bool {
 enum Maker {
     Us,
     SomebodyElse,
+    /// It cannot be seen now.
+    Unseen(String),
+    /// It can never be seen.
     Unknown(String),
     Asked,
 }

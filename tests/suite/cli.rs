@@ -1,4 +1,4 @@
-//! The real binary as people and pipelines meet it: exit codes, what stands on stdout and on stderr, signals, secrets, terminals.
+//! The real binary as people and pipelines meet it: exit codes, what stands on stdout and on stderr, signals, secrets, terminals, workflows.
 
 mod bad;
 mod good;
@@ -9,3 +9,4 @@ mod secrets;
 mod server;
 mod signals;
 mod terminal;
+mod workflows;

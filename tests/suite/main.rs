@@ -8,6 +8,7 @@ mod manifest;
 mod order;
 mod plans;
 mod problems;
+mod readme;
 mod settles;
 mod wire;
 mod worlds;

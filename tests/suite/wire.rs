@@ -6,5 +6,6 @@ mod documents;
 mod failures;
 mod releases;
 mod requests;
+mod stories;
 mod switches;
 mod traps;

@@ -8,7 +8,7 @@ use crate::kinds::Declared;
 use crate::kinds::demand::{Demand, Needed};
 use crate::kinds::difference::{Difference, Then};
 use crate::kinds::shown::{harmless, one_line};
-use crate::kinds::variable::{OneShot, missing_secret, written_after};
+use crate::kinds::variable::{OneShot, UNSEEN_WRITES, missing_secret, written_after};
 use crate::kinds::written::Size;
 use crate::source::Origin;
 use crate::world::railway::{
@@ -264,6 +264,17 @@ pub(super) fn words(value: &SettingValue) -> String {
     }
 }
 
+/// What is stored for a field of a Service, as people read it; nothing for a field that holds no value.
+pub fn stored_words(field: &str, seen: &Service) -> Option<String> {
+    if field == "replicas" {
+        return super::placement_words(seen.placement.facts()?);
+    }
+    let name = SettingName::ALL
+        .into_iter()
+        .find(|name| name.word() == field)?;
+    Some(words(&seen.settings.value(name)))
+}
+
 fn limits_words(limits: railway::Limits) -> String {
     let cpu = limits.milli_cpu.map(|milli| {
         let whole = milli / 1000;
@@ -328,6 +339,9 @@ pub(super) fn registry_difference(
                     "missed: the registry's credentials were to be written at {after}, more than an hour ago"
                 );
                 return difference("rotate", Then::Told(words));
+            }
+            OneShot::Unseen => {
+                return difference("rotate", Then::Unseen(UNSEEN_WRITES.to_owned()));
             }
             OneShot::Done | OneShot::Ahead | OneShot::Unknown => {}
         }

@@ -403,6 +403,9 @@ fn every_command_has_help_and_the_version_is_told() {
         "diff",
         "plan",
         "apply",
+        "import",
+        "approve",
+        "status",
         "show",
         "schema",
         "explain",
@@ -498,4 +501,46 @@ fn status_tells_in_one_look_how_it_stands_and_who_changed_what_by_hand() {
         .prints("production   DEGRADED · ")
         .prints("way out: git revert")
         .prints("failed; the one before it serves");
+}
+
+/// A flag is a nuisance in a container: each can be a variable.
+#[test]
+fn every_flag_has_a_twin_among_the_variables() {
+    let scene = scene();
+    let overview = scene.run(&["--help"]).exits(0).out;
+    let commands = overview
+        .split("Commands:")
+        .nth(1)
+        .unwrap()
+        .lines()
+        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next())
+        .filter(|word| !word.is_empty() && *word != "help");
+    let mut flags = 0;
+    for command in commands {
+        let help = scene.run(&[command, "--help"]).exits(0).out;
+        let mut options: Vec<String> = Vec::new();
+        for line in help.split("Options:").nth(1).unwrap_or_default().lines() {
+            let begins = line.trim_start().starts_with('-');
+            match options.last_mut() {
+                Some(last) if !begins => *last += line,
+                _ => options.push(line.to_owned()),
+            }
+        }
+        for option in options {
+            let words = option.split_whitespace().collect::<Vec<_>>().join(" ");
+            let Some(flag) = words
+                .split([' ', ','])
+                .find_map(|word| word.strip_prefix("--"))
+            else {
+                continue;
+            };
+            if ["help", "version"].contains(&flag) {
+                continue;
+            }
+            let twin = format!("RECONCILER_{}", flag.to_uppercase().replace('-', "_"));
+            assert!(words.contains(&twin), "{command} --{flag}: {words}");
+            flags += 1;
+        }
+    }
+    assert!(flags > 30, "only {flags} flags were seen");
 }

@@ -58,6 +58,31 @@ const STORIES: &[Story] = &[
         },
         declared: &["services.web.deploy.multiRegionConfig"],
     },
+    Story {
+        name: "closing the site",
+        begins: || scene().in_step(),
+        changes: |scene| {
+            let until = sandbox::Time::now().plus_seconds(7200.0);
+            scene.replace(
+                "base/app.yaml",
+                "  enabled: false\n",
+                &format!("  enabled: true\n  until: {until}\n"),
+            );
+        },
+        declared: &["services.web.variables.MAINTENANCE_MODE"],
+    },
+    Story {
+        name: "stopping a service",
+        begins: || scene().in_step(),
+        changes: |scene| {
+            scene.replace(
+                "production/sizes.yaml",
+                "spec: { replicas: 2 }",
+                "spec: { replicas: 2, stopped: true }",
+            );
+        },
+        declared: &[],
+    },
 ];
 
 const DEPLOYMENTS: &[&str] = &[

@@ -1,11 +1,10 @@
 //! What is done at night, from the first command to the last: closing and opening, consent, removal, stopping, an import.
 
-use super::scene::{Ran, Scene, ended, scene, scene_of, until};
+use super::scene::{Ran, Scene, ended, git, scene, scene_of, until};
 use super::server::FAST;
 use sandbox::HandEdit;
 use serde_json::json;
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -100,25 +99,6 @@ fn an_application_that_cannot_start_is_closed_by_another_image_and_comes_back_wi
     let view = scene.railway.sandbox.look();
     let web = view.service("production", "web").active.clone().unwrap();
     assert_eq!(web.image.as_deref(), Some("ghcr.io/sentia/app:1.4.2"));
-}
-
-fn git(at: &Path, arguments: &[&str]) -> String {
-    let ran = Command::new("git")
-        .args([
-            "-c",
-            "user.name=anna",
-            "-c",
-            "user.email=anna@sentia.test",
-            "-c",
-            "init.defaultBranch=main",
-        ])
-        .args(arguments)
-        .current_dir(at)
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&ran.stderr).into_owned();
-    assert!(ran.status.success(), "git {arguments:?}: {told}");
-    String::from_utf8(ran.stdout).unwrap().trim().to_owned()
 }
 
 /// The manifests in a clone, with the repository that it is a clone of beside them.

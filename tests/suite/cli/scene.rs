@@ -209,6 +209,26 @@ impl Ran {
     }
 }
 
+/// Runs git as anna, and gives what it prints.
+pub fn git(at: &Path, arguments: &[&str]) -> String {
+    let ran = Command::new("git")
+        .args([
+            "-c",
+            "user.name=anna",
+            "-c",
+            "user.email=anna@sentia.test",
+            "-c",
+            "init.defaultBranch=main",
+        ])
+        .args(arguments)
+        .current_dir(at)
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&ran.stderr).into_owned();
+    assert!(ran.status.success(), "git {arguments:?}: {told}");
+    String::from_utf8(ran.stdout).unwrap().trim().to_owned()
+}
+
 /// The machine's clock for tests that meet it; the product has its own door.
 #[expect(clippy::disallowed_methods, reason = "a real process keeps real time")]
 pub fn stopwatch() -> Instant {

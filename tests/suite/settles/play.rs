@@ -290,7 +290,10 @@ impl Watcher for Notes<'_> {
 
 fn other_forms(plan: &Plan) -> String {
     let json = serde_json::to_string(&json::document(plan)).unwrap_or_default();
-    format!("{json}{}{plan:?}", markdown::markdown(plan))
+    format!(
+        "{json}{}{plan:?}",
+        markdown::markdown(plan, &markdown::Page::default())
+    )
 }
 
 /// For [`Flaw::provider`]: a provider that may be the seat itself.

@@ -821,7 +821,7 @@ fn is_released(stage: &Stage, context: &str) {
 }
 
 /// Every fault that the sandbox knows, but the one that does things twice by itself.
-fn every_fault() -> Vec<Fault> {
+pub fn every_fault() -> Vec<Fault> {
     vec![
         Fault::NotSent,
         Fault::LostBefore,

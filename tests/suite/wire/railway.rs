@@ -144,6 +144,12 @@ impl Stage {
         self.desired = Some(manifests(documents, self.clock.now()));
     }
 
+    /// The same where it is known what was declared before.
+    pub fn desire_after(&mut self, documents: &str, before: &str) {
+        let now = self.clock.now();
+        self.desired = Some(manifests(documents, now).after(&manifests(before, now)));
+    }
+
     fn line(&self) -> Arc<dyn Transport> {
         Arc::new(Line {
             sandbox: self.sandbox.clone(),

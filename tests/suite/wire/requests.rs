@@ -99,12 +99,12 @@ async fn a_page_that_fails_makes_the_look_fail() {
             let script = (page..page + 20)
                 .map(|index| (index, fault.clone()))
                 .collect();
-            let stage = Stage::new(&many(700), Switches::default(), Faults::script(script))
+            let stage = Stage::new(&many(501), Switches::default(), Faults::script(script))
                 .with_token(bearer("account-token"))
                 .desired(&format!(
                     "{}{}",
                     by_ids(PROJECT_ID, ENVIRONMENT_ID),
-                    all_of(700)
+                    all_of(501)
                 ));
 
             let looked = stage.diff().await;

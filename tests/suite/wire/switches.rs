@@ -8,12 +8,23 @@ fn changed() -> String {
         "{}{}",
         service(
             "web",
-            "{ image: \"ghcr.io/shop/web:2\", ready: { path: /up, within: 2m }, replicas: 3, variables: { LOG_LEVEL: debug, NEW_KEY: { from: { secret: NEW_KEY }, sealed: true } } }"
+            "{ image: \"ghcr.io/shop/web:2\", start: node new.js, beforeDeploy: migrate, restartPolicy: { onFailure: 3 }, handOver: { overlap: 5s, drain: 20s }, limits: { cpu: 1, memory: 512MiB }, ready: { path: /up, within: 2m }, replicas: 3, variables: { LOG_LEVEL: debug, NEW_KEY: { from: { secret: NEW_KEY }, sealed: true } } }"
         ),
         service(
             "builder",
             "{ commit: bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb, variables: { LOG_LEVEL: debug } }"
         )
+    ) + &closed(true)
+}
+
+fn closed(enabled: bool) -> String {
+    let until = if enabled {
+        ", until: 2026-11-23T05:00:00Z"
+    } else {
+        ""
+    };
+    format!(
+        "kind: Maintenance\nmetadata: {{ name: site }}\nspec: {{ enabled: {enabled}, services: [web], by: {{ variable: CLOSED }}{until} }}\n---\n"
     )
 }
 
@@ -23,13 +34,13 @@ fn reverted() -> String {
         "{}{}",
         service(
             "web",
-            "{ image: \"ghcr.io/shop/web:1\", ready: { path: /health, within: 5m }, replicas: 2, variables: { LOG_LEVEL: info } }"
+            "{ image: \"ghcr.io/shop/web:1\", start: { absent: true }, beforeDeploy: { absent: true }, restartPolicy: onFailure, handOver: { overlap: 0s, drain: 0s }, ready: { path: /health, within: 5m }, replicas: 2, variables: { LOG_LEVEL: info } }"
         ),
         service(
             "builder",
             "{ commit: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa, variables: { LOG_LEVEL: info } }"
         )
-    )
+    ) + &closed(false)
 }
 
 /// What no manifest declares: services of others, and other fields of ours.
@@ -111,10 +122,15 @@ async fn settles(switches: Switches, context: &str) -> usize {
     stays(&stage, context).await;
 
     assert_eq!(undeclared(&stage), before, "{context}");
-    assert!(
-        stage.effects().iter().all(|effect| !effect.destructive),
-        "{context}"
-    );
+    // What closed the site is taken away again; nothing else is.
+    let destroyed = stage
+        .effects()
+        .into_iter()
+        .filter(|effect| effect.destructive);
+    for effect in destroyed {
+        let is_ours = effect.paths.iter().any(|path| path.ends_with(".CLOSED"));
+        assert!(is_ours, "{context}: {effect:?}");
+    }
     stage.sandbox.requests()
 }
 
