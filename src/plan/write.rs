@@ -84,27 +84,25 @@ impl Write {
         let What::Patch(changes) = &self.what else {
             return None;
         };
-        let mut parts: BTreeMap<(bool, &Owner), (Vec<usize>, Vec<Change>)> = BTreeMap::new();
+        let mut parts: BTreeMap<(bool, &Owner), Vec<(usize, Change)>> = BTreeMap::new();
         for (position, change) in self.steps.iter().zip(changes) {
             let closes = plan.steps.get(*position).is_some_and(|step| step.closes);
             // What closes goes first.
             let part = parts.entry((!closes, &change.of)).or_default();
-            part.0.push(*position);
-            part.1.push(change.clone());
+            part.push((*position, change.clone()));
         }
         if parts.len() < 2 {
             return None;
         }
-        let parts = parts.into_values();
-        Some(
-            parts
-                .map(|(steps, changes)| Write {
-                    approvals: used(&steps, plan),
-                    steps,
-                    what: What::Patch(changes),
-                })
-                .collect(),
-        )
+        let parts = parts.into_values().map(|part| {
+            let (steps, changes): (Vec<usize>, Vec<Change>) = part.into_iter().unzip();
+            Write {
+                approvals: used(&steps, plan),
+                steps,
+                what: What::Patch(changes),
+            }
+        });
+        Some(parts.collect())
     }
 
     /// The message that the write leaves in Railway's history: what, and a mark by which it is known again.

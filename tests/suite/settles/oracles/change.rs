@@ -70,7 +70,7 @@ fn twin_deployment(scene: &Scene, applied: &Applied) -> Option<String> {
         let looked_at = |run: &Run| run.by.map(|request| scene.sent[request].looked_at);
         let undone = [last, new]
             .into_iter()
-            .filter_map(|run| looked_at(run))
+            .filter_map(looked_at)
             .any(|looked| scene.is_edited_since(name, looked));
         // Railway itself takes a shared variable to its users; and what closes is written again rather than not at all.
         let restarted = matches!(new.made, Made::Redeployed | Made::ByStoring)
