@@ -45,9 +45,9 @@ pub async fn execute(
         let result = send(&write, world, provider, secrets, clock, interrupt).await;
         remember(&write, &result, plan, world, memory, clock);
         match &result {
-            // A refused joint patch says nothing of who is meant: each service alone finds out (design rule 8).
-            Err(Failure::Refused(_)) if write.split().is_some() => {
-                writes.extend(write.split().unwrap_or_default().into_iter().rev());
+            // A refused joint patch says nothing of who is meant: each part alone finds out (design rule 8).
+            Err(Failure::Refused(_)) if write.split(plan).is_some() => {
+                writes.extend(write.split(plan).unwrap_or_default().into_iter().rev());
                 continue;
             }
             Err(Failure::Denied(_)) => writes.clear(),
@@ -130,7 +130,9 @@ fn remember(
                     memory.deploying(name, newest.map(|newest| newest.created_at), clock.now());
                 }
             }
-            Err(Failure::Refused(words)) if write.split().is_none() => memory.refused(step, words),
+            Err(Failure::Refused(words)) if write.split(plan).is_none() => {
+                memory.refused(step, words);
+            }
             Err(
                 Failure::Refused(_)
                 | Failure::Throttled { .. }

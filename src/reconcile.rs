@@ -9,7 +9,7 @@ use crate::plan::gate::{self, Memory};
 use crate::plan::{Plan, Standing, plan};
 use crate::providers::{Provider, Scope, Secrets};
 use crate::status::{self, Status};
-use crate::world::{Failure, World};
+use crate::world::{Failure, Seen, World};
 use std::time::Duration;
 
 /// What passes work with.
@@ -178,6 +178,9 @@ pub async fn until_in_step(
         match look {
             Ok(looked) => {
                 has_seen = true;
+                if let Seen::Facts(railway) = &looked.world.railway {
+                    memory.saw(railway);
+                }
                 watcher.looked(&looked);
                 if !looked.plan.writes.is_empty() {
                     if !watcher.allows(&looked.plan) {

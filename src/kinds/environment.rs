@@ -178,6 +178,7 @@ fn step(declared: &Declared<Spec>, field: &str, verb: &'static str, ask: Ask) ->
         deploys: Vec::new(),
         loses: None,
         closes: false,
+        after: Vec::new(),
         ask,
     }
 }

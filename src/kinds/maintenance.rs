@@ -225,6 +225,7 @@ fn step(declared: &Declared<Spec>, field: &str, verb: &'static str, ask: Ask) ->
         deploys: Vec::new(),
         loses: None,
         closes: false,
+        after: Vec::new(),
         ask,
     }
 }
@@ -286,11 +287,13 @@ fn check_page(
     if expected.fits(seen) {
         return;
     }
+    let after = not_in_place(&declared.spec, railway);
     let ask = late_page(declared, page, expected, &url, seen, railway, now);
     let page_step = step(declared, "page", verb, ask);
     asked.steps.push(Step {
         from: Some(format!("HTTP {}", seen.status)),
         to: Some(expected.words()),
+        after,
         ..page_step
     });
 }
@@ -316,20 +319,20 @@ fn late_page(
         .iter()
         .filter_map(|name| railway.services.get(name)?.facts());
     let mut latest = Timestamp::MIN;
-    let mut is_changing = false;
-    for service in services {
-        is_changing |= !is_in_place(&declared.spec, service);
-        if let Some(newest) = &service.newest {
-            is_changing |= matches!(newest.status, Status::Rolling(_));
-            latest = latest.max(newest.created_at);
+    let mut patience = within;
+    for newest in services.filter_map(|service| service.newest.as_ref()) {
+        latest = latest.max(newest.created_at);
+        if matches!(newest.status, Status::Rolling(_)) {
+            patience = CHANGES;
         }
     }
-    let patience = if is_changing {
-        now.saturating_add(CHANGES)
+    // What has not begun to change cannot be late.
+    let (from, patience) = if not_in_place(&declared.spec, railway).is_empty() {
+        (latest, patience)
     } else {
-        latest.saturating_add(within)
+        (now, CHANGES)
     };
-    let deadline = patience.unwrap_or(Timestamp::MAX);
+    let deadline = from.saturating_add(patience).unwrap_or(Timestamp::MAX);
     if now >= deadline {
         return Ask::Hold {
             by: format!(
@@ -355,6 +358,19 @@ fn late_page(
         }
         .to_owned(),
     }
+}
+
+/// The services that are not stored as the maintenance needs them, or cannot be seen.
+fn not_in_place(spec: &Spec, railway: &railway::Railway) -> Vec<String> {
+    let is_in_place = |name: &&String| {
+        let service = railway.services.get(*name).and_then(Seen::facts);
+        service.is_some_and(|service| is_in_place(spec, service))
+    };
+    let services = spec.services.iter();
+    services
+        .filter(|name| !is_in_place(name))
+        .cloned()
+        .collect()
 }
 
 /// Whether a service is stored as the maintenance needs it, as far as it can be seen.

@@ -65,6 +65,8 @@ pub struct Step {
     pub loses: Option<Loss>,
     /// Whether it closes something, and so never waits for what cannot be seen (design rule 3).
     pub closes: bool,
+    /// The services whose changes it waits for: where they wait for nothing, neither does it.
+    pub after: Vec<String>,
     /// What is asked for.
     pub ask: Ask,
 }

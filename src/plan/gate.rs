@@ -4,14 +4,14 @@ use super::Plan;
 use super::write::Write;
 use super::write::coalesce;
 use crate::kinds::service;
-use crate::kinds::shown::one_line;
+use crate::kinds::shown::{few, one_line};
 use crate::kinds::step::{Ask, Cause, Step};
 use crate::world::railway::{
     self, Change, Owner, PatchState, Question, Railway, Setting, Staged, Status, VariableValue,
 };
 use crate::world::{Action, Class, SETTLING, Seen, World};
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// What this process has done so far. It is a hint and no truth: with all of it lost, a repeat costs at most one deployment.
@@ -21,6 +21,8 @@ pub struct Memory {
     sent: BTreeMap<String, Sent>,
     refused: BTreeMap<String, String>,
     deploying: BTreeMap<String, Deploying>,
+    /// When the newest deployment of a service was made that any look has shown.
+    newest: BTreeMap<String, Timestamp>,
 }
 
 /// How often a step was sent, and when last.
@@ -63,8 +65,21 @@ impl Memory {
         sent.times += 1;
     }
 
+    /// A look has shown this: an older answer that comes after it is known by its older deployments.
+    pub fn saw(&mut self, railway: &Railway) {
+        for (name, service) in &railway.services {
+            let newest = service.facts().and_then(|seen| seen.newest.as_ref());
+            let Some(at) = newest.map(|newest| newest.created_at) else {
+                continue;
+            };
+            let shown = self.newest.entry(name.clone()).or_insert(at);
+            *shown = at.max(*shown);
+        }
+    }
+
     /// Something was sent of which a deployment of this service comes; `before` is when the newest one that was seen then was made.
     pub fn deploying(&mut self, service: &str, before: Option<Timestamp>, now: Timestamp) {
+        let before = before.max(self.newest.get(service).copied());
         self.deploying
             .insert(service.to_owned(), Deploying { at: now, before });
     }
@@ -75,12 +90,16 @@ impl Memory {
     }
 }
 
-/// What is sent for a step: its intent, by this action.
+/// What is sent for a step: its intent, by its action.
 fn sending(step: &Step) -> String {
     match step.action() {
-        Some(Action::Railway(action)) => format!("{} by {}", step.intent(), action.word()),
+        Some(Action::Railway(action)) => by(&step.intent(), action),
         None => step.intent(),
     }
+}
+
+fn by(intent: &str, action: &railway::Action) -> String {
+    format!("{intent} by {}", action.word())
 }
 
 /// The plan with every step that may not be made now turned into a wait or a hold.
@@ -101,6 +120,7 @@ pub fn hold(mut plan: Plan, world: &World, memory: &Memory, now: Timestamp) -> P
             step.ask = instead;
         }
     }
+    one_after_the_other(&mut plan, now);
     plan.writes = coalesce(&plan);
     for write in failed_before(&plan.writes, railway) {
         for position in &write.0.steps {
@@ -110,8 +130,74 @@ pub fn hold(mut plan: Plan, world: &World, memory: &Memory, now: Timestamp) -> P
             );
         }
     }
+    wait_for_nothing(&mut plan);
     plan.writes = coalesce(&plan);
     plan
+}
+
+/// A deployment of a service waits for a change of what services share that brings one, too: made at once it would run without the change,
+/// or beside another that runs the same.
+fn one_after_the_other(plan: &mut Plan, now: Timestamp) {
+    let shares = |step: &&Step| {
+        matches!(
+            step.action(),
+            Some(Action::Railway(railway::Action::Change(Change {
+                of: Owner::Shared,
+                ..
+            })))
+        )
+    };
+    let changing: BTreeSet<String> = plan
+        .steps
+        .iter()
+        .filter(shares)
+        .flat_map(|step| step.deploys.iter().cloned())
+        .collect();
+    for step in &mut plan.steps {
+        let deploys = match step.action() {
+            Some(Action::Railway(
+                railway::Action::Deploy { service, .. }
+                | railway::Action::Redeploy { service, .. }
+                | railway::Action::Rollback { service, .. },
+            )) => changing.contains(&service.name),
+            _ => false,
+        };
+        if deploys && !step.closes {
+            step.ask = Ask::Wait {
+                until: "what it shares with other services is changed".to_owned(),
+                deadline: now.saturating_add(SETTLING).unwrap_or(Timestamp::MAX),
+                then: "look again".to_owned(),
+            };
+        }
+    }
+}
+
+/// What waits for changes of services for which nothing is made or waited for would wait for ever: they say themselves what holds them.
+fn wait_for_nothing(plan: &mut Plan) {
+    let moves = |step: &&Step| match step.ask {
+        Ask::Make(_) => true,
+        // A restart that is planned for later changes nothing now.
+        Ask::Wait { .. } => step.field != "restartedAfter" || step.deploys(),
+        Ask::Hold { .. } | Ask::Unseen(_) | Ask::Told(_) => false,
+    };
+    let moving: BTreeSet<String> = plan
+        .steps
+        .iter()
+        .filter(|step| step.after.is_empty())
+        .filter(moves)
+        .flat_map(|step| step.deploys.iter().chain([&step.of.name]))
+        .cloned()
+        .collect();
+    for step in &mut plan.steps {
+        let is_held =
+            !step.after.is_empty() && step.after.iter().all(|service| !moving.contains(service));
+        if let Ask::Wait { until, .. } = &step.ask
+            && is_held
+        {
+            let services = few(&step.after, 5);
+            step.ask = Ask::Told(format!("{until} once {services} can be changed"));
+        }
+    }
 }
 
 fn held(by: String, way_out: &str) -> Ask {
@@ -128,24 +214,37 @@ fn instead(step: &Step, railway: &Railway, memory: &Memory, now: Timestamp) -> O
         return None;
     };
     let Action::Railway(action) = action;
+    let mut past = None;
     if let railway::Action::Change(change) = action
         && let Some(ask) = not_alone(railway)
     {
-        let past_patches = past_patches(change).filter(|_| step.closes);
+        past = past_patches(change).filter(|_| step.closes);
         // Whether anything is staged cannot be seen: closing does not wait for that.
         let goes_on = step.closes && matches!(ask, Ask::Unseen(_));
-        match past_patches {
-            Some(action) => return Some(Ask::Make(Action::Railway(action))),
-            None if goes_on => {}
-            None => return Some(ask),
+        if past.is_none() && !goes_on {
+            return Some(ask);
         }
     }
     if action.class() == Class::Fresh
+        && past.is_none()
         && let Some(ask) = under_way(railway, now)
         && !(step.closes && matches!(ask, Ask::Unseen(_)))
     {
         return Some(ask);
     }
+    let action = past.as_ref().unwrap_or(action);
+    sent_before(step, action, railway, memory, now)
+        .or_else(|| past.map(|action| Ask::Make(Action::Railway(action))))
+}
+
+/// What becomes of a step to make, by an action, because of what was sent before.
+fn sent_before(
+    step: &Step,
+    action: &railway::Action,
+    railway: &Railway,
+    memory: &Memory,
+    now: Timestamp,
+) -> Option<Ask> {
     let intent = step.intent();
     if let Some(words) = memory.refused.get(&intent) {
         return Some(held(
@@ -163,7 +262,7 @@ fn instead(step: &Step, railway: &Railway, memory: &Memory, now: Timestamp) -> O
     {
         return Some(ask);
     }
-    if let Some(sent) = memory.sent.get(&sending(step)) {
+    if let Some(sent) = memory.sent.get(&by(&intent, action)) {
         if sent.times >= OFTEN && now.duration_since(sent.at).unsigned_abs() < SPAN {
             return Some(held(
                 format!("made {} times and still not so", sent.times),
@@ -277,11 +376,15 @@ fn under_way(railway: &Railway, now: Timestamp) -> Option<Ask> {
 /// When we sent something whose deployment no look has shown yet: until then another way to the same end would be a second one
 /// (design rule 11).
 fn awaited(service: &str, railway: &Railway, memory: &Memory) -> Option<Timestamp> {
-    let sent = memory.deploying.get(service)?;
     let seen = railway.services.get(service)?.facts()?;
     let newest = seen.newest.as_ref().map(|newest| newest.created_at);
     // A stale look shows an older one than was there before.
-    (newest <= sent.before).then_some(sent.at)
+    let sent = memory.deploying.get(service);
+    let sent = sent
+        .filter(|sent| newest <= sent.before)
+        .map(|sent| sent.at);
+    let shown = memory.newest.get(service).copied();
+    sent.max(shown.filter(|shown| newest < Some(*shown)))
 }
 
 /// Activity from before this process began that is not whole yet: perhaps our own last write before a crash.

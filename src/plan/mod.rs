@@ -70,18 +70,23 @@ pub fn plan(desired: &Desired, world: &World, now: Timestamp) -> Plan {
             demands.entry(service).or_default().push(demand);
         }
     }
+    let removed = removal::steps(desired, world);
+    let deployed = removed.steps.iter().flat_map(|step| &step.deploys);
+    let patched: BTreeSet<String> = deployed.cloned().collect();
     let asked = [environment::steps(desired.environment(), world, now)]
         .into_iter()
         .chain(documents.services.values().map(|service| {
             let around = service::Around {
                 releases: &documents.releases,
+                is_patched: patched.contains(&service.name),
+                shared: &desired.environment().spec.variables,
                 demands: demands.get(&service.name).map_or(&[], Vec::as_slice),
                 world,
                 now,
             };
             service::steps(service, around)
         }))
-        .chain([removal::steps(desired, world)])
+        .chain([removed])
         .chain(
             documents
                 .maintenances

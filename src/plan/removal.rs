@@ -9,9 +9,11 @@ use crate::kinds::{Declared, Documents};
 use crate::manifest::Desired;
 use crate::source::{Node, Value};
 use crate::world::railway::{
-    self, AUTHOR, Change, Field, Owner, Question, Railway, Setting, VariableValue, Written,
+    self, AUTHOR, Change, Field, Owner, Patch, PatchState, Question, Railway, Setting,
+    VariableValue, Written,
 };
 use crate::world::{Action, Seen, World};
+use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -76,6 +78,7 @@ impl Removing<'_> {
             deploys: Vec::new(),
             loses: None,
             closes: false,
+            after: Vec::new(),
             ask,
         }
     }
@@ -122,10 +125,19 @@ impl Removing<'_> {
             id: seen.id.clone(),
             name: is.name.clone(),
         });
+        // A patch would start it again.
+        let is_stopped = is.spec.stopped == Some(true);
         if let Seen::Facts(stored) = &seen.variables {
             for name in gone(&was.spec.variables, &is.spec.variables) {
-                if let Some(held) = stored.get(name) {
-                    self.variable(&holder, &owner, name, held, vec![is.name.clone()]);
+                match stored.get(name) {
+                    Some(_) if is_stopped => {
+                        let words = "it stays as it is: nothing is taken from a stopped service";
+                        self.tell(&holder, name, words.to_owned());
+                    }
+                    Some(held) => {
+                        self.variable(&holder, &owner, name, held, vec![is.name.clone()]);
+                    }
+                    None => {}
                 }
             }
         }
@@ -183,7 +195,6 @@ impl Removing<'_> {
 
     /// Whether a commit of ours made a variable: then the patch of its making bears our name.
     fn maker(&mut self, owner: &str, name: &str) -> Maker {
-        const APART: Duration = Duration::from_secs(120);
         let (history, written) = match (&self.railway.history, &self.railway.written) {
             (Seen::Unasked, _) | (_, Seen::Unasked) => {
                 self.asked.questions.insert(Question::History.into());
@@ -201,13 +212,16 @@ impl Removing<'_> {
             return Maker::Unseen(words.to_owned());
         };
         let field = Field::Variable(name.to_owned());
-        let made_by = history.patches.iter().find(|patch| {
-            patch
-                .touched
-                .get(owner)
-                .is_some_and(|fields| fields.contains(&field))
-                && patch.at.duration_since(*created_at).unsigned_abs() < APART
-        });
+        let touches = |patch: &&Patch| {
+            let touched = patch.touched.get(owner);
+            touched.is_some_and(|fields| fields.contains(&field))
+        };
+        let made_by = history
+            .patches
+            .iter()
+            .filter(touches)
+            .filter(|patch| has_made(patch, *created_at))
+            .min_by_key(|patch| patch.at.duration_since(*created_at).unsigned_abs());
         let reaches = history.is_whole
             || history
                 .patches
@@ -349,6 +363,17 @@ impl Removing<'_> {
             });
         }
     }
+}
+
+/// Whether a patch may have made what was made at a moment: nothing is made before its patch began, or long after it was applied.
+fn has_made(patch: &Patch, created_at: Timestamp) -> bool {
+    const ROUNDED: Duration = Duration::from_secs(1);
+    const LATE: Duration = Duration::from_secs(120);
+    let first = patch.begun_at.saturating_sub(ROUNDED);
+    let last = patch.at.saturating_add(LATE);
+    !matches!(patch.state, PatchState::Failed(_))
+        && first.is_ok_and(|first| first <= created_at)
+        && last.is_ok_and(|last| created_at <= last)
 }
 
 /// Who made a variable.

@@ -66,38 +66,43 @@ pub fn coalesce(plan: &Plan) -> Vec<Write> {
     });
     let mut writes: Vec<Write> = patch.into_iter().chain(others).collect();
     for write in &mut writes {
-        let used = write.steps.iter().filter_map(|step| plan.used.get(step));
-        write.approvals = used.map(Used::mark).collect();
+        write.approvals = used(&write.steps, plan);
     }
     writes
 }
 
+/// The marks of the approvals that these steps use.
+fn used(steps: &[usize], plan: &Plan) -> Vec<String> {
+    let used = steps.iter().filter_map(|step| plan.used.get(step));
+    used.map(Used::mark).collect()
+}
+
 impl Write {
-    /// A joint patch as one patch a service: how a refusal finds the service that it means. Nothing where there is only one.
-    pub fn split(&self) -> Option<Vec<Write>> {
+    /// A joint patch as one patch a service, what closes it apart from the rest: how a refusal finds what it means, and holds up nothing else.
+    /// Nothing where there is only one. Each part bears the approvals that it uses.
+    pub fn split(&self, plan: &Plan) -> Option<Vec<Write>> {
         let What::Patch(changes) = &self.what else {
             return None;
         };
-        let mut by_owner: BTreeMap<&Owner, (Vec<usize>, Vec<Change>)> = BTreeMap::new();
+        let mut parts: BTreeMap<(bool, &Owner), Vec<(usize, Change)>> = BTreeMap::new();
         for (position, change) in self.steps.iter().zip(changes) {
-            let entry = by_owner.entry(&change.of).or_default();
-            entry.0.push(*position);
-            entry.1.push(change.clone());
+            let closes = plan.steps.get(*position).is_some_and(|step| step.closes);
+            // What closes goes first.
+            let part = parts.entry((!closes, &change.of)).or_default();
+            part.push((*position, change.clone()));
         }
-        if by_owner.len() < 2 {
+        if parts.len() < 2 {
             return None;
         }
-        Some(
-            by_owner
-                .into_values()
-                .map(|(steps, changes)| Write {
-                    steps,
-                    what: What::Patch(changes),
-                    // Which approval belongs to which part is not known any more: each part bears them all, so that none is used twice.
-                    approvals: self.approvals.clone(),
-                })
-                .collect(),
-        )
+        let parts = parts.into_values().map(|part| {
+            let (steps, changes): (Vec<usize>, Vec<Change>) = part.into_iter().unzip();
+            Write {
+                approvals: used(&steps, plan),
+                steps,
+                what: What::Patch(changes),
+            }
+        });
+        Some(parts.collect())
     }
 
     /// The message that the write leaves in Railway's history: what, and a mark by which it is known again.

@@ -157,7 +157,7 @@ pub struct Deployment {
 pub struct Active {
     /// Railway's id.
     pub id: String,
-    /// Whether it was stopped.
+    /// Whether it was stopped by hand.
     pub stopped: bool,
 }
 
@@ -197,6 +197,8 @@ pub const AUTHOR: &str = "reconciler: ";
 pub struct Patch {
     /// Railway's id.
     pub id: String,
+    /// When it began.
+    pub begun_at: Timestamp,
     /// When it was applied; for one under way, when it began.
     pub at: Timestamp,
     /// What became of it.

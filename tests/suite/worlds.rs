@@ -34,6 +34,9 @@ pub struct Written {
     staged_failed: Option<String>,
     #[serde(default)]
     history: Option<Vec<WrittenPatch>>,
+    /// Whether nobody has asked for the history.
+    #[serde(default)]
+    history_unasked: bool,
     /// Whether older patches than those written are out of sight.
     #[serde(default)]
     history_is_cut: bool,
@@ -119,6 +122,8 @@ struct WrittenDeployment {
 struct WrittenPatch {
     id: String,
     at: Timestamp,
+    /// When it began, where that was before.
+    begun: Option<Timestamp>,
     /// `applying`, `committed`, or anything else as the words of a failure.
     #[serde(default)]
     state: Option<String>,
@@ -197,7 +202,11 @@ impl Written {
                 },
                 |reason| Seen::Unseen(reason.clone()),
             ),
-            history,
+            history: if self.history_unasked {
+                Seen::Unasked
+            } else {
+                history
+            },
             written: self.written.as_ref().map_or(Seen::Unasked, |written| {
                 Seen::Facts(
                     written
@@ -428,6 +437,7 @@ impl WrittenPatch {
         });
         Patch {
             id: self.id.clone(),
+            begun_at: self.begun.unwrap_or(self.at),
             at: self.at,
             state,
             message: self.message.clone(),

@@ -69,12 +69,17 @@ fn lack(newest: &Deployment, load: &Load<'_>) -> Option<String> {
             listed(fields)
         )
     };
-    if let Some((at, id, fields)) = history
+    if let Some(change) = history
         .facts()
         .and_then(|history| last_change(history, load))
-        && !is_older(newest, at, &id, history)
+        && match place(newest, &change, history) {
+            Place::Before => false,
+            Place::After => true,
+            // Unless what it wrote tells otherwise.
+            Place::Close => wrote_since(newest, &change, load),
+        }
     {
-        return Some(late(&fields));
+        return Some(late(&change.fields));
     }
     if load
         .service
@@ -126,10 +131,10 @@ pub(super) fn is_explained(service: &Service, railway: &Railway) -> bool {
     let (Some(updated), Seen::Facts(history)) = (service.updated_at, &railway.history) else {
         return false;
     };
-    history.patches.iter().any(|patch| {
-        patch.touched.contains_key(&service.id)
-            && within(patch.at, updated, Duration::from_secs(10))
-    })
+    history
+        .patches
+        .iter()
+        .any(|patch| patch.touched.contains_key(&service.id) && within(patch.at, updated, MADE))
 }
 
 /// When a patch changed what the service runs, so lately that no deployment of it shows yet.
@@ -167,32 +172,80 @@ fn shared_used(service: &Service, fields: &BTreeSet<Field>) -> Vec<String> {
     fields
         .iter()
         .filter_map(|field| match field {
-            Field::Variable(name) if is_used(name) => Some(format!("shared {name}")),
+            Field::Variable(name) if is_used(name) => Some(name.clone()),
             _ => None,
         })
         .collect()
 }
 
-/// The newest committed patch that changed a managed part which only a deployment brings into force.
-fn last_change(
-    history: &History,
-    load: &Load<'_>,
-) -> Option<(Timestamp, String, BTreeSet<String>)> {
+/// A committed patch that changed managed parts which only a deployment brings into force.
+struct LastChange {
+    at: Timestamp,
+    id: String,
+    /// In words.
+    fields: BTreeSet<String>,
+    /// The variables among them, by owner and name.
+    variables: Vec<(String, String)>,
+}
+
+/// The newest one of those.
+fn last_change(history: &History, load: &Load<'_>) -> Option<LastChange> {
     history.patches.iter().find_map(|patch| {
         if patch.state != PatchState::Committed {
             return None;
         }
-        let own = patch.touched.get(&load.service.id).into_iter().flatten();
+        let id = &load.service.id;
+        let own: Vec<&Field> = patch
+            .touched
+            .get(id)
+            .into_iter()
+            .flatten()
+            .filter(|field| needs_deployment(field, load))
+            .collect();
         let shared = patch
             .touched
             .get("")
-            .map(|fields| shared_used(load.service, fields));
-        let touched: BTreeSet<String> = own
-            .filter(|field| needs_deployment(field, load))
-            .map(ToString::to_string)
-            .chain(shared.into_iter().flatten())
+            .map(|fields| shared_used(load.service, fields))
+            .unwrap_or_default();
+        let variables = own.iter().filter_map(|field| match field {
+            Field::Variable(name) => Some((id.clone(), name.clone())),
+            _ => None,
+        });
+        let variables = variables
+            .chain(shared.iter().map(|name| (String::new(), name.clone())))
             .collect();
-        (!touched.is_empty()).then(|| (patch.at, patch.id.clone(), touched))
+        let fields: BTreeSet<String> = own
+            .iter()
+            .map(ToString::to_string)
+            .chain(shared.iter().map(|name| format!("shared {name}")))
+            .collect();
+        (!fields.is_empty()).then(|| LastChange {
+            at: patch.at,
+            id: patch.id.clone(),
+            fields,
+            variables,
+        })
+    })
+}
+
+/// Whether the newest deployment was made so close to the last change of what it carries that only the times of variables can tell which came first.
+pub(super) fn is_close(load: &Load<'_>) -> bool {
+    let history = &load.railway.history;
+    let change = history.facts().and_then(|facts| last_change(facts, load));
+    let newest = load.service.newest.as_ref();
+    newest.zip(change).is_some_and(|(newest, change)| {
+        !change.variables.is_empty() && place(newest, &change, history) == Place::Close
+    })
+}
+
+/// Whether a variable of a change was written after a deployment was made.
+fn wrote_since(newest: &Deployment, change: &LastChange, load: &Load<'_>) -> bool {
+    let written = load.railway.written.facts();
+    written.is_some_and(|written| {
+        let times = change.variables.iter().filter_map(|name| written.get(name));
+        times
+            .into_iter()
+            .any(|times| times.updated_at > newest.created_at)
     })
 }
 
@@ -206,18 +259,35 @@ fn needs_deployment(field: &Field, load: &Load<'_>) -> bool {
     }
 }
 
+/// Where a change lies, seen from a deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Before,
+    After,
+    /// After, and no further than a patch's own deployment may be made before the patch counts as applied.
+    Close,
+}
+
+/// How long a deployment may be made before its own patch counts as applied, and the other way round.
+pub(super) const MADE: Duration = Duration::from_secs(10);
+
 /// Whether a patch lies before a deployment: by the patch that made the deployment, else by time.
-fn is_older(newest: &Deployment, at: Timestamp, id: &str, history: &Seen<History>) -> bool {
-    if newest.patch.as_deref() == Some(id) || newest.created_at >= at {
-        return true;
+fn place(newest: &Deployment, change: &LastChange, history: &Seen<History>) -> Place {
+    if newest.patch.as_deref() == Some(&change.id) || newest.created_at >= change.at {
+        return Place::Before;
     }
-    let made_by_older = newest.patch.as_deref().is_some_and(|made_by| {
-        history
-            .facts()
-            .is_some_and(|history| history.patches.iter().any(|patch| patch.id == made_by))
-    });
-    // A deployment may be made a moment before its own patch counts as applied.
-    !made_by_older && within(at, newest.created_at, Duration::from_secs(10))
+    let patches = history.facts().map(|history| &history.patches);
+    let made_by = newest
+        .patch
+        .as_deref()
+        .zip(patches)
+        .and_then(|(id, patches)| patches.iter().find(|patch| patch.id == id));
+    match made_by {
+        Some(made_by) if made_by.at >= change.at => Place::Before,
+        Some(_) => Place::After,
+        None if within(change.at, newest.created_at, MADE) => Place::Close,
+        None => Place::After,
+    }
 }
 
 fn listed(fields: &BTreeSet<String>) -> String {
@@ -231,6 +301,6 @@ fn listed(fields: &BTreeSet<String>) -> String {
 }
 
 /// Whether two moments are no further apart than a span, whichever comes first.
-fn within(one: Timestamp, other: Timestamp, span: Duration) -> bool {
+pub(super) fn within(one: Timestamp, other: Timestamp, span: Duration) -> bool {
     one.duration_since(other).unsigned_abs() < span
 }

@@ -1,7 +1,7 @@
 //! How what runs of a service fares: deployments that lag, roll out, fail, are gone, are to be restarted or stopped.
 
 use super::Spec;
-use super::carried::{Carried, Load, carried};
+use super::carried::{Carried, carried};
 use super::content::{self, Content, Wanted};
 use super::steps::{Asking, not_yet};
 use crate::kinds::shown::one_line;
@@ -25,15 +25,7 @@ impl Asking<'_> {
             return self.tell("look", Ask::Unseen(unknown(word)));
         }
         let (settings, variables) = (self.managed_settings(), self.managed_variables());
-        let load = Load {
-            service: self.seen,
-            railway: self.railway,
-            wanted,
-            spec: self.spec(),
-            settings: &settings,
-            variables: &variables,
-            now: self.around.now,
-        };
+        let load = self.load(wanted, &settings, &variables);
         match carried(newest, &load) {
             Carried::Yes => self.settle(newest, wanted),
             Carried::NotYet(at) => self.judge(wanted, not_yet(at)),
@@ -174,6 +166,10 @@ impl Asking<'_> {
         let Restart::Due(after) = restart else {
             return self.planned_restart();
         };
+        if self.may_lack_shared(newest) {
+            let words = "the token may not see the values of its variables, and shared ones have changed: a repeat of its newest deployment might hide that it lacks them";
+            return self.tell("look", Ask::Unseen(words.to_owned()));
+        }
         let service = self.named();
         let action = match &newest.status {
             // What never came up has left no image to start again.
@@ -202,6 +198,23 @@ impl Asking<'_> {
             undo: "nothing to undo",
             ..step
         });
+    }
+
+    /// Whether it cannot be seen which shared variables it refers to, and some have changed since a deployment was made.
+    fn may_lack_shared(&self, newest: &Deployment) -> bool {
+        let is_hidden = match &self.seen.variables {
+            Seen::Facts(variables) => {
+                let mut variables = variables.values();
+                variables.any(|variable| variable.value.is_none() && !variable.sealed)
+            }
+            Seen::Unseen(_) | Seen::Unasked => true,
+        };
+        let changed = self.railway.history.facts().is_some_and(|history| {
+            let shared = |patch: &&railway::Patch| patch.touched.contains_key("");
+            let mut patches = history.patches.iter().filter(shared);
+            patches.any(|patch| patch.at > newest.created_at)
+        });
+        is_hidden && changed
     }
 
     /// A restart that lies ahead or was missed; one that is due comes with any deployment that is made now.

@@ -68,9 +68,15 @@ impl Asking<'_> {
         } else {
             self.after_way_back(&differences, Some(wanted))
         };
+        let loss = match &self.seen.source {
+            Source::Image(stored) if self.seen.has_volume => content::loss(stored, image),
+            Source::Image(_) | Source::Nothing | Source::Repository { .. } => None,
+        };
         let (effect, ask) = match after_way_back {
             Some(ask @ Ask::Make(_)) => (Effect::Nothing, ask),
             Some(ask) => (Effect::Instant, ask),
+            // Only a patch leaves a mark of the consent that it used.
+            None if loss.is_some() => self.patch_image(image),
             None => self.change_image(image, deploys),
         };
         let undo = if effect == Effect::Instant {
@@ -78,12 +84,7 @@ impl Asking<'_> {
         } else {
             "revert, instant while the image is kept"
         };
-        let loses = match &self.seen.source {
-            Source::Image(stored) if self.seen.has_volume && effect != Effect::Nothing => {
-                content::loss(stored, image)
-            }
-            Source::Image(_) | Source::Nothing | Source::Repository { .. } => None,
-        };
+        let loses = loss.filter(|_| effect != Effect::Nothing);
         let effect = if loses.is_some() {
             Effect::DataLoss
         } else {
@@ -116,17 +117,17 @@ impl Asking<'_> {
     fn change_image(&mut self, image: &str, deploys: bool) -> (Effect, Ask) {
         // Where it runs already, going back once more would change nothing.
         let has_gone = runs_already(image, self.seen, &self.railway.history).is_some();
-        let back = if !has_gone && (!deploys || self.only_settings_deploy()) {
+        let may_go = (!deploys || self.only_settings_deploy()) && !self.around.is_patched;
+        let back = if !has_gone && may_go {
             let wanted = self.wanted_settings();
             way_back(image, &wanted, &self.declared.name, self.seen, self.railway)
         } else {
             WayBack::None
         };
-        let service = self.named();
         match back {
             WayBack::To(deployment) => {
                 let action = Action::Railway(railway::Action::Rollback {
-                    service,
+                    service: self.named(),
                     deployment,
                     image: image.to_owned(),
                 });
@@ -139,8 +140,12 @@ impl Asking<'_> {
             }
             WayBack::None => {}
         }
+        self.patch_image(image)
+    }
+
+    fn patch_image(&self, image: &str) -> (Effect, Ask) {
         let action = railway::Action::Change(Change {
-            of: Owner::Service(service),
+            of: Owner::Service(self.named()),
             set: Setting::Image(image.to_owned()),
         });
         (self.redeploying(), Ask::Make(Action::Railway(action)))

@@ -12,8 +12,8 @@ use crate::kinds::variable::{OneShot, UNSEEN_WRITES, missing_secret, written_aft
 use crate::kinds::written::Size;
 use crate::source::Origin;
 use crate::world::railway::{
-    self, Field, History, READY_SECONDS, RESTARTS, Service, Setting, SettingName, SettingValue,
-    Settings, Status, VariableValue,
+    self, Field, History, PatchState, READY_SECONDS, RESTARTS, Service, Setting, SettingName,
+    SettingValue, Settings, Source, Status, VariableValue,
 };
 use crate::world::{Seen, World};
 use jiff::Timestamp;
@@ -29,13 +29,13 @@ pub(super) struct Wish {
 }
 
 /// The declared settings, and what demands put in their place. What a document leaves open in a setting is as it is stored.
-pub(super) fn wishes(
-    declared: &Declared<Spec>,
-    demands: &[Demand],
-    stored: &Settings,
-) -> Vec<Wish> {
+pub(super) fn wishes(declared: &Declared<Spec>, demands: &[Demand], seen: &Service) -> Vec<Wish> {
+    let stored = &seen.settings;
+    // What is built from a repository cannot run another image, and keeps what goes with its own.
+    let takes_image = !matches!(seen.source, Source::Repository { .. });
     let demanded = demands
         .iter()
+        .filter(|_| takes_image)
         .find_map(|demand| match &demand.what {
             Needed::Image(instead) => Some((demand, instead)),
             Needed::Variable { .. } | Needed::Otherwise { .. } => None,
@@ -348,10 +348,9 @@ pub(super) fn registry_difference(
     }
     let was_written = history.facts().is_some_and(|history| {
         history.patches.iter().any(|patch| {
-            patch
-                .touched
-                .get(&seen.id)
-                .is_some_and(|fields| fields.contains(&Field::Registry))
+            let touched = patch.touched.get(&seen.id);
+            !matches!(patch.state, PatchState::Failed(_))
+                && touched.is_some_and(|fields| fields.contains(&Field::Registry))
         })
     });
     let was_pulled = seen

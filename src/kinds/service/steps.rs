@@ -1,6 +1,6 @@
 //! The steps that bring a service in step: what is stored, what should run, and how it fares.
 
-use super::carried::is_explained;
+use super::carried::{self, Load, is_explained};
 use super::content::{self, Wanted};
 use super::fares::unknown;
 use super::settings::{self, Wish};
@@ -27,6 +27,10 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Around<'a> {
     /// The releases by name.
     pub releases: &'a BTreeMap<String, Declared<release::Spec>>,
+    /// Whether a patch that takes something from it deploys it anyway.
+    pub is_patched: bool,
+    /// The shared variables that the Environment declares.
+    pub shared: &'a BTreeMap<String, Variable>,
     /// What other documents need of it.
     pub demands: &'a [Demand],
     /// What was seen.
@@ -48,7 +52,7 @@ pub fn steps(declared: &Declared<Spec>, around: Around<'_>) -> Asked {
             seen,
             railway,
             around,
-            wishes: settings::wishes(declared, around.demands, &seen.settings),
+            wishes: settings::wishes(declared, around.demands, seen),
             asked: Asked::default(),
         }
         .all(),
@@ -79,6 +83,7 @@ fn plain_step(declared: &Declared<Spec>, verb: &'static str, ask: Ask) -> Step {
         deploys: Vec::new(),
         loses: None,
         closes: false,
+        after: Vec::new(),
         ask,
     }
 }
@@ -158,7 +163,7 @@ impl Asking<'_> {
             self.stop(wanted.as_ref());
             return self.asked;
         }
-        let deploys = self.set(self.differences(), wanted.as_ref());
+        let deploys = self.set(self.differences(), wanted.as_ref()) || self.around.is_patched;
         self.push_to_deploy();
         match &wanted {
             Some(wanted) => self.release(wanted, deploys),
@@ -270,6 +275,7 @@ impl Asking<'_> {
             },
             loses: None,
             closes: false,
+            after: Vec::new(),
             ask,
         }
     }
@@ -328,18 +334,55 @@ impl Asking<'_> {
             .updated_at
             .is_none_or(|updated| made.is_none_or(|made| updated > made));
         if self.railway.history == Seen::Unasked {
-            if rotates || is_changed_since {
+            if rotates || is_changed_since || self.uses_shared() {
                 self.asked.questions.insert(Question::History.into());
             }
-        } else if is_changed_since
-            && self.railway.written == Seen::Unasked
-            && !self.managed_variables().is_empty()
-            && self.seen.newest.is_some()
-            && self.seen.updated_at.is_some()
-            && !is_explained(self.seen, self.railway)
+        } else if self.railway.written == Seen::Unasked
+            && (is_changed_since && self.is_unexplained() || self.is_close())
         {
             self.asked.questions.insert(Question::Written.into());
         }
+    }
+
+    /// Whether something was changed past the patches, perhaps a managed variable.
+    fn is_unexplained(&self) -> bool {
+        !self.managed_variables().is_empty()
+            && self.seen.newest.is_some()
+            && self.seen.updated_at.is_some()
+            && !is_explained(self.seen, self.railway)
+    }
+
+    fn is_close(&self) -> bool {
+        let (settings, variables) = (self.managed_settings(), self.managed_variables());
+        carried::is_close(&self.load(None, &settings, &variables))
+    }
+
+    /// What is asked of a deployment, given what somebody manages.
+    pub(super) fn load<'l>(
+        &'l self,
+        wanted: Option<&'l Wanted>,
+        settings: &'l BTreeSet<SettingName>,
+        variables: &'l BTreeSet<String>,
+    ) -> Load<'l> {
+        Load {
+            service: self.seen,
+            railway: self.railway,
+            wanted,
+            spec: self.spec(),
+            settings,
+            variables,
+            now: self.around.now,
+        }
+    }
+
+    /// Whether it refers to a shared variable that is managed: when that changes, the service itself does not.
+    fn uses_shared(&self) -> bool {
+        let variables = self.seen.variables.facts().into_iter().flatten();
+        let mut values = variables.filter_map(|(_, variable)| variable.value.as_ref());
+        values.any(|value| {
+            let mut shared = self.around.shared.keys();
+            shared.any(|name| variable::refers_to_shared(value.reveal(), name))
+        })
     }
 
     /// Everything that is stored otherwise than it should be; what runs is `release`'s subject.

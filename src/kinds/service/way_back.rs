@@ -1,5 +1,6 @@
 //! The way back to a deployment that Railway kept: whether going there gives exactly what is declared.
 
+use super::carried::{MADE, within};
 use super::content::is_same_image;
 use super::settings::is_same;
 use crate::kinds::variable::{is_template, refers_to_shared};
@@ -46,11 +47,14 @@ pub(super) fn way_back(
     let fits = |deployment: &&Deployment| {
         deployment.can_rollback
             && matches!(deployment.status, Status::Removed | Status::Healthy)
-            && deployment
-                .image
-                .as_deref()
-                .is_some_and(|kept| is_same_image(kept, image))
-            && nothing_else_changed(deployment, wanted, service, history)
+            && runs(deployment, image)
+            && nothing_else_changed(
+                deployment,
+                ran_as_of(deployment, image, kept, history),
+                wanted,
+                service,
+                history,
+            )
     };
     let Some(deployment) = kept
         .iter()
@@ -68,7 +72,12 @@ pub(super) fn way_back(
             Question::Written,
         ]),
         (Seen::Facts(ran), Seen::Facts(_))
-            if has_same_variables(ran, deployment.created_at, service, railway) =>
+            if has_same_variables(
+                ran,
+                ran_as_of(deployment, image, kept, history),
+                service,
+                railway,
+            ) =>
         {
             WayBack::To(deployment.id.clone())
         }
@@ -76,14 +85,43 @@ pub(super) fn way_back(
     }
 }
 
+fn runs(deployment: &Deployment, image: &str) -> bool {
+    deployment
+        .image
+        .as_deref()
+        .is_some_and(|kept| is_same_image(kept, image))
+}
+
+/// The moment whose settings and variables a kept deployment ran with: its own where a patch made it. Otherwise it may itself have been
+/// a way back to an older one of the same image, or its repeat, and may have run with what there was then.
+fn ran_as_of(
+    deployment: &Deployment,
+    image: &str,
+    kept: &[Deployment],
+    history: &History,
+) -> Timestamp {
+    let own = deployment.created_at;
+    let is_patchs_own = deployment.patch.as_ref().is_some_and(|id| {
+        let mut patches = history.patches.iter();
+        patches.any(|patch| patch.id == *id && within(patch.at, own, MADE))
+    });
+    if is_patchs_own {
+        return own;
+    }
+    let older = kept
+        .iter()
+        .filter(|older| older.created_at < own && runs(older, image));
+    older.map(|older| older.created_at).min().unwrap_or(own)
+}
+
 /// Whether nothing has changed since but the image, replicas, variables that are compared themselves, and settings that are the same again.
 fn nothing_else_changed(
     kept: &Deployment,
+    since: Timestamp,
     wanted: &Settings,
     service: &Service,
     history: &History,
 ) -> bool {
-    let since = kept.created_at;
     let reaches = history.is_whole
         || history
             .patches

@@ -192,7 +192,7 @@ fn active(deployments: &Value) -> Vec<Active> {
     let read = |node: &Value| {
         Some(Active {
             id: node["id"].as_str()?.to_owned(),
-            stopped: node["deploymentStopped"].as_bool() == Some(true),
+            stopped: is_stopped(node),
         })
     };
     deployments
@@ -310,7 +310,7 @@ fn deployment(node: &Value) -> Option<Deployment> {
         image: text(&meta["image"]),
         commit: text(&meta["commitHash"]),
         patch: text(&meta["patchId"]),
-        stopped: node["deploymentStopped"].as_bool() == Some(true),
+        stopped: is_stopped(node),
         can_rollback: node["canRollback"].as_bool() == Some(true),
         settings: meta["serviceManifest"]["deploy"]
             .as_object()
@@ -318,6 +318,14 @@ fn deployment(node: &Value) -> Option<Deployment> {
         by_file: by_file(meta),
         variables: Seen::Unasked,
     })
+}
+
+/// Whether somebody stopped it. One that sleeps, or whose processes have ended by themselves, may read as stopped as well, and is as it should be (facts/railway.md 4).
+fn is_stopped(node: &Value) -> bool {
+    let has_ended = |instance: &Value| instance["status"] == "EXITED";
+    let instances = node["instances"].as_array();
+    let ended = instances.is_some_and(|all| !all.is_empty() && all.iter().all(has_ended));
+    node["deploymentStopped"].as_bool() == Some(true) && node["status"] != "SLEEPING" && !ended
 }
 
 /// The settings that `railway.json` decides, by the paths that a deployment's `meta` maps to places in it (facts/railway.md 4).
@@ -505,6 +513,7 @@ fn patch(node: &Value) -> Option<Patch> {
     };
     Some(Patch {
         id: node["id"].as_str()?.to_owned(),
+        begun_at: time(&node["createdAt"]).or_else(|| time(&node["appliedAt"]))?,
         at: time(&node["appliedAt"]).or_else(|| time(&node["createdAt"]))?,
         state,
         message: node["message"].as_str().unwrap_or_default().to_owned(),

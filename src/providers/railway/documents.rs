@@ -12,14 +12,14 @@ macro_rules! project_parts {
 macro_rules! environment_parts {
     () => {
         "fragment EnvironmentParts on Environment { id name unmergedChangesCount config(decryptVariables: true) serviceInstances(first: $page) { ...Instances } }
-fragment Instances on EnvironmentServiceInstancesConnection { edges { node { serviceId serviceName updatedAt latestDeployment { ...DeploymentParts } activeDeployments { id deploymentStopped } } } pageInfo { hasNextPage endCursor } }
+fragment Instances on EnvironmentServiceInstancesConnection { edges { node { serviceId serviceName updatedAt latestDeployment { ...DeploymentParts } activeDeployments { id status deploymentStopped instances { status } } } } pageInfo { hasNextPage endCursor } }
 "
     };
 }
 
 macro_rules! deployment_parts {
     () => {
-        "fragment DeploymentParts on Deployment { id status createdAt canRollback deploymentStopped meta }
+        "fragment DeploymentParts on Deployment { id status createdAt canRollback deploymentStopped instances { status } meta }
 "
     };
 }
@@ -88,7 +88,7 @@ pub const MORE_INSTANCES: &str = concat!(
     "query MoreInstances($project: String!, $environment: String!, $page: Int!, $after: String) {
   environment(id: $environment, projectId: $project) { serviceInstances(first: $page, after: $after) { ...Instances } }
 }
-fragment Instances on EnvironmentServiceInstancesConnection { edges { node { serviceId serviceName updatedAt latestDeployment { ...DeploymentParts } activeDeployments { id deploymentStopped } } } pageInfo { hasNextPage endCursor } }
+fragment Instances on EnvironmentServiceInstancesConnection { edges { node { serviceId serviceName updatedAt latestDeployment { ...DeploymentParts } activeDeployments { id status deploymentStopped instances { status } } } } pageInfo { hasNextPage endCursor } }
 ",
     deployment_parts!()
 );

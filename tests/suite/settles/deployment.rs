@@ -1,18 +1,26 @@
 //! A deployment's life as a function of time: what it is at a moment follows from what was decided when it was made.
 
 use super::chance::Chance;
+use super::model::references;
+use super::wish::{BAD_COMMAND, CLOSED, CLOSED_IMAGE, CLOSING, PRIVATE_IMAGE};
 use jiff::{SignedDuration, Timestamp};
-use reconciler::world::Seen;
-use reconciler::world::railway::{Active, Deployment, Ready, Status};
+use reconciler::world::railway::{Active, Settings, Status};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A stored variable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
     pub value: String,
     pub sealed: bool,
+    pub created_at: Timestamp,
     pub written_at: Timestamp,
+    /// Whether the product made it.
+    pub is_ours: bool,
 }
+
+/// Variables by name, shared by everybody who has the same.
+pub type Variables = Arc<BTreeMap<String, Held>>;
 
 /// What becomes of a deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,8 +38,12 @@ pub enum Outcome {
 pub struct Load {
     pub image: Option<String>,
     pub commit: Option<String>,
-    pub ready: Ready,
-    pub variables: BTreeMap<String, Held>,
+    pub settings: Arc<Settings>,
+    pub variables: Variables,
+    /// The values of the shared variables that its own referred to when it was made.
+    pub shared: BTreeMap<String, String>,
+    /// When the credentials were written with which it was pulled.
+    pub credentials_at: Option<Timestamp>,
 }
 
 /// Why a deployment was made.
@@ -66,23 +78,45 @@ const CRASH: SignedDuration = SignedDuration::from_secs(4);
 impl Outcome {
     /// By the words in a name: the registry and the repository of the simulation.
     pub fn of(load: &Load) -> Outcome {
-        let says = |part: &str| {
-            load.image
-                .as_ref()
-                .is_some_and(|image| image.contains(part))
-        };
-        let starts = |part: &str| {
-            load.commit
-                .as_ref()
-                .is_some_and(|commit| commit.starts_with(part))
-        };
+        let image = load.image.as_deref().unwrap_or_default();
+        let commit = load.commit.as_deref().unwrap_or_default();
+        let cannot_pull = image == PRIVATE_IMAGE && load.credentials_at.is_none();
+        let breaks = load.settings.before_deploy.as_deref() == Some(BAD_COMMAND);
         match () {
-            () if says(":bad") || starts("bad") => Outcome::Fails,
-            () if says(":crash") => Outcome::Crashes,
-            () if says(":approve") => Outcome::NeedsApproval,
-            () if starts("5c1b") => Outcome::Skipped,
+            () if image.contains(":bad") || commit.starts_with("bad") || cannot_pull => {
+                Outcome::Fails
+            }
+            () if commit.starts_with("5c1b") => Outcome::Skipped,
+            () if image.contains(":approve") => Outcome::NeedsApproval,
+            () if breaks => Outcome::Fails,
+            () if image.contains(":crash") => Outcome::Crashes,
             () => Outcome::Good,
         }
+    }
+}
+
+impl Load {
+    /// Whether customers of it see the closed page.
+    pub fn is_closed(&self) -> bool {
+        let closes = |held: &Held| CLOSED.contains(&held.value.as_str());
+        self.image.as_deref() == Some(CLOSED_IMAGE)
+            || self.variables.get(CLOSING).is_some_and(closes)
+    }
+
+    /// A variable as the process has it.
+    pub fn rendered(&self, held: &Held) -> String {
+        let mut out = held.value.clone();
+        for inside in references(&held.value) {
+            let value = inside
+                .strip_prefix("shared.")
+                .map_or("resolved-5ecret", |name| {
+                    self.shared.get(name).map_or("", String::as_str)
+                });
+            let from = out.find("${{").unwrap_or_default();
+            let until = out.find("}}").map_or(out.len(), |at| at + 2);
+            out.replace_range(from..until, value);
+        }
+        out
     }
 }
 
@@ -102,30 +136,32 @@ impl Run {
             && self.removed_at.is_none_or(|at| self.up_at < at);
         matches!(self.outcome, Outcome::Good | Outcome::Crashes) && self.up_at <= now && in_time
     }
+
+    pub fn is_stopped(&self, now: Timestamp) -> bool {
+        self.stopped_at.is_some_and(|at| at <= now)
+    }
+}
+
+/// When the next one after a position was made.
+fn next_at(runs: &[Arc<Run>], position: usize, now: Timestamp) -> Option<Timestamp> {
+    runs.get(position + 1)
+        .map(|next| next.created_at)
+        .filter(|at| *at <= now)
 }
 
 /// The status of the deployment at a position among all of its service, oldest first.
-pub fn status(runs: &[Run], position: usize, now: Timestamp) -> Status {
+pub fn status(runs: &[Arc<Run>], position: usize, now: Timestamp) -> Status {
     let run = &runs[position];
-    let later: Vec<(usize, &Run)> = runs
-        .iter()
-        .enumerate()
-        .skip(position + 1)
-        .filter(|(_, later)| later.created_at <= now)
-        .collect();
-    let replaced_at = later.first().map(|(_, later)| later.created_at);
-    let taken_over = later.iter().any(|(position, later)| {
-        later.came_up(
-            now,
-            runs.get(position + 1)
-                .map(|next| next.created_at)
-                .filter(|at| *at <= now),
-        )
-    });
-    if run.removed_at.is_some_and(|at| at <= now) || (taken_over && run.outcome == Outcome::Good) {
-        return Status::Removed;
-    }
-    if replaced_at.is_some_and(|at| at < run.up_at) {
+    let replaced_at = next_at(runs, position, now);
+    let taken_over = || {
+        (position + 1..runs.len())
+            .filter(|later| runs[*later].created_at <= now)
+            .any(|later| runs[later].came_up(now, next_at(runs, later, now)))
+    };
+    let is_gone = run.removed_at.is_some_and(|at| at <= now)
+        || replaced_at.is_some_and(|at| at < run.up_at)
+        || (run.outcome == Outcome::Good && taken_over());
+    if is_gone {
         return Status::Removed;
     }
     match run.outcome {
@@ -145,13 +181,15 @@ pub fn status(runs: &[Run], position: usize, now: Timestamp) -> Status {
     }
 }
 
-/// What serves.
-pub fn active(runs: &[Run], now: Timestamp) -> Vec<Active> {
-    let serves = |position: &usize| {
+/// What serves, or would if it were not stopped: oldest first, by position.
+fn up(runs: &[Arc<Run>], now: Timestamp) -> impl Iterator<Item = usize> {
+    (0..runs.len()).filter(move |position| {
         runs[*position].created_at <= now && status(runs, *position, now) == Status::Healthy
-    };
-    (0..runs.len())
-        .filter(serves)
+    })
+}
+
+pub fn active(runs: &[Arc<Run>], now: Timestamp) -> Vec<Active> {
+    up(runs, now)
         .map(|position| Active {
             id: runs[position].id.clone(),
             stopped: runs[position].is_stopped(now),
@@ -159,33 +197,16 @@ pub fn active(runs: &[Run], now: Timestamp) -> Vec<Active> {
         .collect()
 }
 
-impl Run {
-    pub fn is_stopped(&self, now: Timestamp) -> bool {
-        self.stopped_at.is_some_and(|at| at <= now)
-    }
+/// What customers reach.
+pub fn serving(runs: &[Arc<Run>], now: Timestamp) -> Option<&Run> {
+    up(runs, now)
+        .map(|position| &*runs[position])
+        .filter(|run| !run.is_stopped(now))
+        .last()
 }
 
-/// A deployment as a look shows it.
-pub fn shown(runs: &[Run], position: usize, now: Timestamp, meta_patch_id: bool) -> Deployment {
-    let run = &runs[position];
-    let status = status(runs, position, now);
-    let ran = run.came_up(
-        now,
-        runs.get(position + 1)
-            .map(|next| next.created_at)
-            .filter(|at| *at <= now),
-    );
-    Deployment {
-        id: run.id.clone(),
-        can_rollback: ran && status == Status::Removed,
-        status,
-        created_at: run.created_at,
-        image: run.load.image.clone(),
-        commit: run.load.commit.clone(),
-        patch: run.patch.clone().filter(|_| meta_patch_id),
-        stopped: run.is_stopped(now),
-        settings: None,
-        by_file: BTreeMap::new(),
-        variables: Seen::Unasked,
-    }
+/// Whether Railway keeps the image of a deployment to go back to.
+pub fn is_kept(runs: &[Arc<Run>], position: usize, now: Timestamp) -> bool {
+    runs[position].came_up(now, next_at(runs, position, now))
+        && status(runs, position, now) == Status::Removed
 }

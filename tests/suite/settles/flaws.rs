@@ -1,22 +1,21 @@
 //! Executors that are wrong on purpose: the oracles must find each of them, or they would not find the product wrong either.
 
+mod bent;
+mod looped;
+
 use super::play::AnyProvider;
+use super::schedule::{Schedule, parsed};
 use super::stage::Seat;
-use super::view::filled;
-use async_trait::async_trait;
+use super::wish::{Consent, DATABASES, Risk, Wish, at, may_lose};
+use bent::Bent;
+use jiff::Timestamp;
+use looped::Loop;
 use reconciler::interrupt::Interrupt;
-use reconciler::kinds::step::Ask;
-use reconciler::plan::gate::{self, Memory};
-use reconciler::plan::plan;
-use reconciler::plan::write::{What, Write};
-use reconciler::providers::{Provider, Scope, Secrets};
+use reconciler::manifest::Desired;
+use reconciler::plan::gate::Memory;
 use reconciler::reconcile::{End, Looked, Pass, Watcher};
-use reconciler::world::railway::{
-    Action, Change, Named, Owner, Railway, Setting, Staged, Status, VariableValue,
-};
-use reconciler::world::{Failure, Question, Seen, World};
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use reconciler::world::Failure;
+use std::sync::Arc;
 
 /// What is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,33 +62,107 @@ pub enum Flaw {
     IgnoresDenial,
     /// Takes an accepted write for a done one and never looks again.
     NeverLooksAgain,
+    /// Does what may lose data although nobody consented.
+    IgnoresMissingConsent,
+    /// Does not see that a consent was used.
+    UsesConsentTwice,
+    /// Takes every variable for its own work, and takes it away with its declaration.
+    DeletesWhatItDidNotMake,
+    /// Takes away the services that no manifest names.
+    DeletesServices,
+    /// Takes a page that could not be seen for the one that is wanted.
+    OpensOnAnUnseenPage,
+    /// Takes every page for the one that is wanted.
+    NeverWaitsForThePage,
+    /// Does nothing while anything cannot be seen, closing neither.
+    ClosesOnlyWhenAllIsSeen,
+    /// Closes by a patch, whoever has staged something.
+    CommitsStagedToClose,
+    /// Opens when the time has come that the maintenance should end.
+    OpensByItself,
+    /// Does not read that a service is stopped.
+    StartsWhatIsStopped,
+    /// Never stops anything.
+    NeverStops,
+    /// Goes back to a kept deployment whatever variables it ran with.
+    RollsBackOverOtherVariables,
+    /// Goes back to a kept deployment whatever settings it ran with.
+    RollsBackOverOtherSettings,
+    /// Stores the image after a way back, and not the settings.
+    NeverStoresTheSettings,
+    /// Writes shared variables as a service's own.
+    WritesSharedAsOwn,
+    /// Never turns deployments by push on or off.
+    NeverSwitchesPushes,
 }
 
-/// Every flaw.
-pub const ALL: &[Flaw] = &[
-    Flaw::RetriesBlindly,
-    Flaw::TrustsPartialLooks,
-    Flaw::ReadsMasks,
-    Flaw::ForgetsWhatItSent,
-    Flaw::CommitsOverStaged,
-    Flaw::DeletesUndeclared,
-    Flaw::TouchesForeign,
-    Flaw::ScalesDownFirst,
-    Flaw::RetriesFailed,
-    Flaw::GuessesStates,
-    Flaw::WritesInDiff,
-    Flaw::IgnoresNewerCommits,
-    Flaw::PatchesEveryChange,
-    Flaw::TellsSecrets,
-    Flaw::GivesUpOnRefusal,
-    Flaw::NeverStoresTheImage,
-    Flaw::NeverDeploysWhatIsStored,
-    Flaw::WritesAlways,
-    Flaw::IgnoresDenial,
-    Flaw::NeverLooksAgain,
+/// Every flaw, with the oracle that finds it.
+pub const ALL: &[(Flaw, &str)] = &[
+    (Flaw::RetriesBlindly, "s11_no_blind_repeat"),
+    (Flaw::TrustsPartialLooks, "s6_unseen_is_not_touched"),
+    (Flaw::ReadsMasks, "s6_unseen_is_not_touched"),
+    (Flaw::ForgetsWhatItSent, "s11_no_blind_repeat"),
+    (Flaw::CommitsOverStaged, "s8_staged_by_hand_is_left"),
+    (Flaw::DeletesUndeclared, "s1_ownership"),
+    (Flaw::TouchesForeign, "s1_ownership"),
+    (Flaw::ScalesDownFirst, "s3_availability_floor"),
+    (Flaw::RetriesFailed, "s11_no_twin_deployment"),
+    (Flaw::GuessesStates, "s11_no_twin_deployment"),
+    (Flaw::WritesInDiff, "s10_read_only"),
+    (Flaw::IgnoresNewerCommits, "s7_forward_only"),
+    (Flaw::PatchesEveryChange, "s12_one_patch_a_look"),
+    (Flaw::TellsSecrets, "s9_no_secret_out"),
+    (Flaw::GivesUpOnRefusal, "l1_converges"),
+    (Flaw::NeverStoresTheImage, "l1_converges"),
+    (Flaw::NeverDeploysWhatIsStored, "l1_converges"),
+    (Flaw::WritesAlways, "l1_converges"),
+    (Flaw::IgnoresDenial, "s11_no_storm"),
+    (Flaw::NeverLooksAgain, "l1_converges"),
+    (Flaw::IgnoresMissingConsent, "s2_consent"),
+    (Flaw::UsesConsentTwice, "s2_consent"),
+    (Flaw::DeletesWhatItDidNotMake, "s1_ownership"),
+    (Flaw::DeletesServices, "s2_consent"),
+    (Flaw::OpensOnAnUnseenPage, "s4_page_is_seen"),
+    (Flaw::NeverWaitsForThePage, "s4_page_is_seen"),
+    (Flaw::ClosesOnlyWhenAllIsSeen, "s4_closing_never_waits"),
+    (Flaw::CommitsStagedToClose, "s8_staged_by_hand_is_left"),
+    (Flaw::OpensByItself, "s4_maintenance_bracket"),
+    (Flaw::StartsWhatIsStopped, "s5_stopped_stays_stopped"),
+    (Flaw::NeverStops, "l1_converges"),
+    (Flaw::RollsBackOverOtherVariables, "s3_way_back_is_exact"),
+    (Flaw::RollsBackOverOtherSettings, "s3_way_back_is_exact"),
+    (Flaw::NeverStoresTheSettings, "s3_way_back_is_exact"),
+    (Flaw::WritesSharedAsOwn, "s1_ownership"),
+    (Flaw::NeverSwitchesPushes, "l1_converges"),
 ];
 
 impl Flaw {
+    /// What the commit asks for, as it is read.
+    pub fn desired(self, schedule: &Schedule, commit: usize, now: Timestamp) -> Arc<Desired> {
+        let read = || schedule.wishes()[commit].clone();
+        let mut wish;
+        match self {
+            Flaw::IgnoresMissingConsent => {
+                wish = read();
+                wish.consents = every_consent(&wish);
+            }
+            Flaw::StartsWhatIsStopped => {
+                wish = read();
+                for service in wish.services.values_mut() {
+                    service.stopped = None;
+                }
+            }
+            Flaw::OpensByItself => {
+                wish = read();
+                if let Some(maintenance) = &mut wish.maintenance {
+                    maintenance.enabled &= now < maintenance.until;
+                }
+            }
+            _ => return schedule.desired(commit),
+        }
+        Arc::new(parsed(&wish.yaml()))
+    }
+
     /// The way to Railway, bent where the flaw lies in what is seen or sent.
     pub fn provider(self, seat: Seat<'_>) -> AnyProvider<'_> {
         match self {
@@ -131,359 +204,25 @@ impl Flaw {
     }
 }
 
-/// A way to Railway that shows or sends something else.
-struct Bent<'a> {
-    seat: Seat<'a>,
-    flaw: Flaw,
-}
-
-#[async_trait]
-impl Provider for Bent<'_> {
-    async fn observe(&self, scope: &Scope) -> Result<World, Failure> {
-        let mut world = self.seat.observe(scope).await?;
-        self.bend_world(&mut world);
-        Ok(world)
-    }
-
-    async fn answer(&self, world: &mut World, questions: &BTreeSet<Question>) {
-        self.seat.answer(world, questions).await;
-        self.bend_world(world);
-    }
-
-    async fn perform(
-        &self,
-        world: &World,
-        write: &Write,
-        secrets: &Secrets,
-    ) -> Result<(), Failure> {
-        let (seat, Seen::Facts(seen)) = (&self.seat, &world.railway) else {
-            return Err(Failure::Passing("nothing was seen".to_owned()));
-        };
-        match self.flaw {
-            Flaw::RetriesBlindly => {
-                let first = seat.perform(world, write, secrets).await;
-                if matches!(first, Err(Failure::Unclear(_))) {
-                    seat.perform(world, write, secrets).await
-                } else {
-                    first
-                }
-            }
-            Flaw::DeletesUndeclared => {
-                seat.perform(world, &with_deletions(seen, write), secrets)
-                    .await
-            }
-            Flaw::TouchesForeign => {
-                seat.perform(world, &with_foreign(seen, write), secrets)
-                    .await
-            }
-            Flaw::ScalesDownFirst => {
-                if let Some(down) = down(seen, write) {
-                    seat.perform(world, &down, secrets).await?;
-                }
-                seat.perform(world, write, secrets).await
-            }
-            Flaw::PatchesEveryChange => self.one_by_one(world, write, secrets).await,
-            Flaw::TellsSecrets => {
-                let values: Vec<&str> = secrets
-                    .values()
-                    .filter_map(Seen::facts)
-                    .map(|secret| secret.reveal())
-                    .collect();
-                let tells = format!("{write:?}").contains("Secret");
-                let message = if tells {
-                    format!("{} = {}", write.message(), values.join(" "))
-                } else {
-                    write.message()
-                };
-                seat.perform_as(write, &message, secrets).await
-            }
-            Flaw::NeverStoresTheImage if matches!(write.what, What::One(Action::Store { .. })) => {
-                Ok(())
-            }
-            Flaw::NeverDeploysWhatIsStored
-                if matches!(write.what, What::One(Action::Deploy { .. })) =>
-            {
-                Ok(())
-            }
-            _ => seat.perform(world, write, secrets).await,
-        }
-    }
-}
-
-impl Bent<'_> {
-    fn bend_world(&self, world: &mut World) {
-        if let Seen::Facts(railway) = &world.railway {
-            world.railway = Seen::Facts(self.bend(railway.clone()));
-        }
-    }
-
-    fn bend(&self, mut railway: Railway) -> Railway {
-        match self.flaw {
-            Flaw::TrustsPartialLooks => filled(railway),
-            Flaw::CommitsOverStaged => {
-                railway.staged = Seen::Facts(Staged::default());
-                railway
-            }
-            Flaw::ReadsMasks | Flaw::RetriesFailed | Flaw::GuessesStates => {
-                railway
-                    .services
-                    .values_mut()
-                    .for_each(|service| self.bend_service(service));
-                railway
-            }
-            _ => railway,
-        }
-    }
-
-    fn bend_service(&self, service: &mut Seen<reconciler::world::railway::Service>) {
-        let Seen::Facts(service) = service else {
-            return;
-        };
-        if let (Flaw::ReadsMasks, Seen::Facts(variables)) = (self.flaw, &mut service.variables) {
-            for variable in variables
-                .values_mut()
-                .filter(|variable| !variable.sealed && variable.value.is_none())
-            {
-                variable.value = Some(reconciler::world::secret::Secret::new("*****"));
-            }
-        }
-        if let Some(newest) = &mut service.newest {
-            match (&newest.status, self.flaw) {
-                (Status::Failed(_), Flaw::RetriesFailed)
-                | (Status::Unknown(_), Flaw::GuessesStates) => newest.status = Status::Removed,
-                _ => {}
-            }
-        }
-    }
-
-    async fn one_by_one(
-        &self,
-        world: &World,
-        write: &Write,
-        secrets: &Secrets,
-    ) -> Result<(), Failure> {
-        let What::Patch(changes) = &write.what else {
-            return self.seat.perform(world, write, secrets).await;
-        };
-        for (position, change) in write.steps.iter().zip(changes) {
-            let one = Write {
-                steps: vec![*position],
-                what: What::Patch(vec![change.clone()]),
-                approvals: Vec::new(),
-            };
-            self.seat.perform(world, &one, secrets).await?;
-        }
-        Ok(())
-    }
-}
-
-/// The write, and with it the end of every variable that it does not name.
-fn with_deletions(seen: &Railway, write: &Write) -> Write {
-    let mut write = write.clone();
-    if let What::Patch(changes) = &mut write.what
-        && let Some(service) = changes
-            .first()
-            .and_then(|change| change.of.service().cloned())
-        && let Some(Seen::Facts(facts)) = seen.services.get(&service.name)
-        && let Seen::Facts(variables) = &facts.variables
-    {
-        let gone = variables.keys().map(|name| Change {
-            of: Owner::Service(service.clone()),
-            set: Setting::Variable {
-                name: name.clone(),
-                value: VariableValue::Absent,
-            },
-        });
-        changes.splice(0..0, gone.collect::<Vec<_>>());
-    }
-    write
-}
-
-/// The write, and with it a change of a service that nobody declared.
-fn with_foreign(seen: &Railway, write: &Write) -> Write {
-    let mut write = write.clone();
-    if let (What::Patch(changes), Some(Seen::Facts(facts))) =
-        (&mut write.what, seen.services.get("postgres"))
-    {
-        let service = Named {
-            id: facts.id.clone(),
-            name: "postgres".to_owned(),
-        };
-        changes.push(Change {
-            of: Owner::Service(service),
-            set: Setting::Variable {
-                name: "SEEN_BY".to_owned(),
-                value: VariableValue::Text("reconciler".to_owned()),
-            },
-        });
-    }
-    write
-}
-
-/// Takes every region away that the write would scale.
-fn down(seen: &Railway, write: &Write) -> Option<Write> {
-    let What::Patch(changes) = &write.what else {
-        return None;
+/// Consent to every change of every database.
+fn every_consent(wish: &Wish) -> Vec<Consent> {
+    let pairs = || {
+        DATABASES
+            .iter()
+            .flat_map(|from| DATABASES.iter().map(move |to| (*from, *to)))
     };
-    let down: Vec<Change> = changes
-        .iter()
-        .filter(|change| matches!(change.set, Setting::Replicas(_)))
-        .filter_map(|change| {
-            let placement = seen
-                .services
-                .get(change.of.word())?
-                .facts()?
-                .placement
-                .facts()?;
-            let away: BTreeMap<String, Option<u32>> = placement
-                .keys()
-                .map(|region| (region.clone(), None))
-                .collect();
-            Some(Change {
-                of: change.of.clone(),
-                set: Setting::Replicas(away),
+    let of_service = |service: &String| {
+        pairs()
+            .filter(|(from, to)| may_lose(from, to))
+            .map(|(from, to)| Consent {
+                risk: Risk::Image {
+                    service: service.clone(),
+                    from: from.to_owned(),
+                    to: to.to_owned(),
+                },
+                until: at(1800),
             })
-        })
-        .collect();
-    (!down.is_empty()).then(|| Write {
-        steps: write.steps.clone(),
-        what: What::Patch(down),
-        approvals: Vec::new(),
-    })
-}
-
-/// A loop of its own, wrong where the flaw says so and careless elsewhere.
-struct Loop<'a, 'b> {
-    flaw: Flaw,
-    pass: &'a Pass<'b>,
-}
-
-impl Loop<'_, '_> {
-    async fn until_in_step(
-        &self,
-        watcher: &mut dyn Watcher,
-        interrupt: &Interrupt,
-    ) -> Result<End, Failure> {
-        let pass = self.pass;
-        let mut memory = Memory::writing_since(pass.clock.now());
-        for _ in 0..60 {
-            if interrupt.is_set() {
-                return Ok(End::Interrupted);
-            }
-            if self.flaw == Flaw::ForgetsWhatItSent {
-                memory = Memory::default();
-            }
-            match pass.look(&memory).await {
-                Ok(looked) => {
-                    watcher.looked(&looked);
-                    if let Some(end) = self.act(&looked, &mut memory, interrupt).await {
-                        return end;
-                    }
-                }
-                Err(failure) if self.flaw != Flaw::IgnoresDenial => return Err(failure),
-                Err(_) => {}
-            }
-            pass.clock.sleep(Duration::from_secs(2)).await;
-        }
-        Ok(End::TimedOut)
-    }
-
-    async fn act(
-        &self,
-        looked: &Looked,
-        memory: &mut Memory,
-        interrupt: &Interrupt,
-    ) -> Option<Result<End, Failure>> {
-        let is_still = looked.plan.writes.is_empty();
-        let waits = looked.plan.steps.iter().any(|step| {
-            matches!(step.ask, Ask::Wait { .. })
-                && (step.field != "restartedAfter" || step.deploys())
-        });
-        match self.flaw {
-            Flaw::WritesAlways => {
-                self.write_all(looked).await;
-                return is_still.then_some(Ok(End::Stands(looked.plan.standing())));
-            }
-            _ if is_still && !waits => return Some(Ok(End::Stands(looked.plan.standing()))),
-            Flaw::GivesUpOnRefusal => {
-                if !self.write_once(looked, memory).await {
-                    return Some(Ok(End::Stands(looked.plan.standing())));
-                }
-            }
-            Flaw::IgnoresDenial => {
-                self.pass.act(looked, memory, interrupt).await;
-            }
-            Flaw::NeverLooksAgain => {
-                self.pass.act(looked, memory, interrupt).await;
-                return Some(Ok(End::Stands(reconciler::plan::Standing::InStep)));
-            }
-            _ => {
-                self.pass
-                    .act(looked, &mut Memory::default(), interrupt)
-                    .await;
-            }
-        }
-        None
-    }
-
-    /// Sends every write once, and says whether none was refused.
-    async fn write_once(&self, looked: &Looked, memory: &mut Memory) -> bool {
-        let Seen::Facts(railway) = &looked.world.railway else {
-            return true;
-        };
-        for write in &looked.plan.writes {
-            let result = self
-                .pass
-                .provider
-                .perform(&looked.world, write, self.pass.secrets)
-                .await;
-            for step in write
-                .steps
-                .iter()
-                .filter_map(|position| looked.plan.steps.get(*position))
-            {
-                let newest = railway
-                    .services
-                    .get(&step.of.name)
-                    .and_then(Seen::facts)
-                    .and_then(|service| service.newest.as_ref());
-                memory.sent(step, self.pass.clock.now());
-                memory.deploying(
-                    &step.of.name,
-                    newest.map(|newest| newest.created_at),
-                    self.pass.clock.now(),
-                );
-            }
-            if matches!(result, Err(Failure::Refused(_) | Failure::Denied(_))) {
-                return false;
-            }
-        }
-        true
-    }
-
-    /// Sends every declared text again, whatever is stored.
-    async fn write_all(&self, looked: &Looked) {
-        let mut world = looked.world.clone();
-        if let Seen::Facts(railway) = &mut world.railway {
-            for service in railway.services.values_mut() {
-                if let Seen::Facts(service) = service {
-                    service.settings.ready.within_seconds += 1;
-                }
-            }
-        }
-        let now = self.pass.clock.now();
-        let always = gate::hold(
-            plan(self.pass.desired, &world, now),
-            &world,
-            &Memory::default(),
-            now,
-        );
-        for write in &always.writes {
-            let _ = self
-                .pass
-                .provider
-                .perform(&looked.world, write, self.pass.secrets)
-                .await;
-        }
-    }
+            .collect::<Vec<_>>()
+    };
+    wish.services.keys().flat_map(of_service).collect()
 }

@@ -1,21 +1,19 @@
 //! Plays a schedule with the product's own passes, and judges it.
 
 use super::flaws::Flaw;
-use super::oracles::Violation;
-use super::schedule::{MARK_OF_SECRETS, Schedule, desired};
+use super::oracles::{self, Violation};
+use super::schedule::{MARK_OF_SECRETS, Schedule};
 use super::stage::{Counts, Ended, Seat, Stage};
 use jiff::{SignedDuration, Timestamp};
 use reconciler::clock::Clock;
 use reconciler::execute::Outcome;
 use reconciler::interrupt::interrupt;
-use reconciler::manifest::Desired;
 use reconciler::plan::gate::Memory;
-use reconciler::plan::text::{Look, text, what};
-use reconciler::plan::{Plan, json, markdown};
+use reconciler::plan::text::{Look, text, what, why};
+use reconciler::plan::{Plan, Standing, json, markdown};
 use reconciler::providers::Provider;
 use reconciler::reconcile::{End, Looked, Pass, Watcher, until_in_step};
 use reconciler::world::Failure;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// What came of a schedule.
@@ -41,11 +39,6 @@ enum Ending {
 /// Plays a schedule in the tokio runtime of the caller, whose clock must be paused.
 pub async fn play(schedule: Schedule, flaw: Flaw, is_recorded: bool) -> Report {
     let clock = Clock::counted(super::wish::start(), schedule.seed);
-    let wishes: Vec<Arc<Desired>> = schedule
-        .wishes
-        .iter()
-        .map(|wish| desired(&wish.yaml()))
-        .collect();
     let quiet_at = schedule.quiet_at;
     let seed = schedule.seed;
     let stage = Stage::new(schedule, clock.clone(), is_recorded);
@@ -60,12 +53,16 @@ pub async fn play(schedule: Schedule, flaw: Flaw, is_recorded: bool) -> Report {
         };
         let mut watcher = Notes {
             stage: &stage,
+            commit,
             plan: None,
         };
-        let ending = process(&stage, &wishes[commit], commit, flaw, &mut watcher).await;
+        let ending = process(&stage, commit, flaw, &mut watcher).await;
         plan = watcher.plan.or(plan);
         let pause = {
             let mut scene = stage.scene();
+            if let Ending::Ended(Ok(End::Stands(Standing::InStep))) = &ending {
+                oracles::judge_end(&mut scene, commit);
+            }
             // What is refused is tried once by every process, and held by it.
             let has_written = scene.sent[sent_before..]
                 .iter()
@@ -98,7 +95,7 @@ pub async fn play(schedule: Schedule, flaw: Flaw, is_recorded: bool) -> Report {
         super::settled::judge_effort(&mut stage.scene());
     }
     if !is_refused {
-        look_on(&stage, wishes.last().expect("there is one"), flaw).await;
+        look_on(&stage, flaw).await;
     }
     let mut scene = stage.scene();
     scene.counts.quiet_looks = quiet_looks;
@@ -130,18 +127,13 @@ fn rest(scene: &mut super::stage::Scene, ending: &Ending) -> Duration {
 }
 
 /// One process: works for a commit until it is in step, until a newer commit comes, or until it dies.
-async fn process(
-    stage: &Stage,
-    desired: &Desired,
-    commit: usize,
-    flaw: Flaw,
-    watcher: &mut Notes<'_>,
-) -> Ending {
+async fn process(stage: &Stage, commit: usize, flaw: Flaw, watcher: &mut Notes<'_>) -> Ending {
     let seat = stage.seat(commit);
     let secrets = stage.scene().schedule.secrets(stage.clock.now());
+    let desired = flaw.desired(&stage.scene().schedule, commit, stage.clock.now());
     let provider = flaw.provider(seat);
     let pass = Pass {
-        desired,
+        desired: &desired,
         provider: &*provider,
         secrets: &secrets,
         clock: &stage.clock,
@@ -203,13 +195,14 @@ async fn only_look(stage: &Stage, pass: &Pass<'_>, flaw: Flaw) {
 }
 
 /// L2: whoever looks later finds nothing to do, and nothing is written.
-async fn look_on(stage: &Stage, desired: &Desired, flaw: Flaw) {
+async fn look_on(stage: &Stage, flaw: Flaw) {
     if !stage.scene().violations.is_empty() {
         return;
     }
     for pause in [30, 600] {
         stage.clock.sleep(Duration::from_secs(pause)).await;
         let commit = stage.scene().taken_up;
+        let desired = flaw.desired(&stage.scene().schedule, commit, stage.clock.now());
         let seat: Seat<'_> = Seat {
             stage,
             commit,
@@ -218,7 +211,7 @@ async fn look_on(stage: &Stage, desired: &Desired, flaw: Flaw) {
         let provider = flaw.provider(seat);
         let secrets = stage.scene().schedule.secrets(stage.clock.now());
         let pass = Pass {
-            desired,
+            desired: &desired,
             provider: &*provider,
             secrets: &secrets,
             clock: &stage.clock,
@@ -229,7 +222,7 @@ async fn look_on(stage: &Stage, desired: &Desired, flaw: Flaw) {
             .iter()
             .flat_map(|looked| &looked.plan.steps)
             .filter(|step| step.action().is_some())
-            .map(what)
+            .map(|step| format!("{} ({})", what(step), why(step)))
             .collect();
         let mut scene = stage.scene();
         if !to_make.is_empty() || scene.sent.len() != before {
@@ -247,12 +240,14 @@ async fn look_on(stage: &Stage, desired: &Desired, flaw: Flaw) {
 /// Writes the transcript, and reads everything that people would be shown.
 pub struct Notes<'a> {
     stage: &'a Stage,
+    commit: usize,
     plan: Option<Plan>,
 }
 
 impl Watcher for Notes<'_> {
     fn looked(&mut self, looked: &Looked) {
         let mut scene = self.stage.scene();
+        oracles::judge_plan(&mut scene, self.commit, &looked.plan);
         // Drawn in any case: a recorded schedule must go as one that is not.
         let is_drawn = scene.draw(0, 15) == 0;
         let is_read = is_drawn || scene.transcript.is_some();

@@ -1,15 +1,19 @@
 //! The same schedules over the wire: the product's own client in front of the sandbox, and the same oracles over what the sandbox says of itself.
 
+mod people;
+
 use super::chance::Chance;
 use super::hands::{Edit, Hand};
-use super::model::{Part, State, Stored};
-use super::oracles::{Violation, judge_change};
+use super::model::State;
+use super::oracles::{Violation, judge_change, unseen_page};
 use super::play::{MOST_QUIET_LOOKS, Report};
-use super::schedule::{MARK_OF_SECRETS, Schedule, desired};
+use super::schedule::{MARK_OF_SECRETS, Schedule};
 use super::settled::{Ground, differences};
 use super::stage::Counts;
+use super::switches::OverStaged;
 use super::truth::{self, ACCOUNT_TOKEN, PROJECT_TOKEN};
-use super::wish::VariableWish;
+use super::view;
+use super::wish::Consent;
 use crate::wire::railway::{URL, bearer, project_token};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -17,25 +21,25 @@ use jiff::{SignedDuration, Timestamp};
 use reconciler::clock::Clock;
 use reconciler::execute::Outcome;
 use reconciler::interrupt::interrupt;
-use reconciler::plan::Plan;
 use reconciler::plan::gate::Memory;
-use reconciler::plan::text::{Look, text, what};
+use reconciler::plan::text::{Look, text, what, why};
+use reconciler::plan::{Plan, Standing};
 use reconciler::providers::Outside;
 use reconciler::providers::address::Allowed;
 use reconciler::providers::http::{Broken, Transport};
 use reconciler::providers::pages::Pages;
 use reconciler::providers::railway::Client;
 use reconciler::reconcile::{End, Looked, Pass, Watcher, until_in_step};
-use reconciler::world::Failure;
+use reconciler::world::page::Page;
+use reconciler::world::{Failure, Seen};
 use sandbox::{Faults, HandEdit, Sandbox, Switches};
-use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 
 /// The environment of every sandbox here.
-const ENVIRONMENT: &str = "production";
+const PRODUCTION: &str = "production";
 /// What people do may take so long until it is applied.
 const APPLIED: SignedDuration = SignedDuration::from_secs(10);
 /// No request lasts longer: the product's own transport gives up then.
@@ -60,6 +64,10 @@ struct Notes {
     others_until: Timestamp,
     /// The commits that may still have an effect: the one that is worked for and the one before it.
     commits: (usize, usize),
+    /// The variables that were there from the start, as long as they are.
+    others: truth::Named,
+    /// What pages answered in the last look.
+    pages: BTreeMap<String, Seen<Page>>,
     counts: Counts,
     violations: Vec<Violation>,
     plan: Option<Plan>,
@@ -79,7 +87,7 @@ pub async fn play_with_an_intruder(schedule: Schedule) -> Report {
     let intrudes = async move {
         tokio::time::sleep(Duration::from_secs(1)).await;
         intruder.by_hand(HandEdit::SetVariable {
-            environment: ENVIRONMENT.to_owned(),
+            environment: PRODUCTION.to_owned(),
             service: Some("postgres".to_owned()),
             name: "PGPASSWORD".to_owned(),
             value: "taken".to_owned(),
@@ -106,22 +114,19 @@ fn sandbox(schedule: &Schedule) -> Sandbox {
 
 async fn play_in(sandbox: Sandbox, mut schedule: Schedule, is_recorded: bool) -> Report {
     let seed = schedule.seed;
+    schedule.switches.over_staged = over_staged(seed);
     let chance = &mut Chance::new(seed, 5);
     // Nobody can tell from outside with which variables something runs after an edit by hand.
     schedule.switches.direct_edits_in_history = false;
     let clock = Clock::counted(super::wish::start(), seed);
-    let token = if chance.percent(50) {
-        project_token(PROJECT_TOKEN)
-    } else {
+    // Only a look by names brings the history along.
+    schedule.switches.first_look_has_history = chance.percent(50);
+    let token = if schedule.switches.first_look_has_history {
         bearer(ACCOUNT_TOKEN)
+    } else {
+        project_token(PROJECT_TOKEN)
     };
     let booth = Arc::new(Booth::new(sandbox, clock.clone(), schedule, is_recorded));
-    let commits: Vec<_> = booth
-        .schedule
-        .wishes
-        .iter()
-        .map(|wish| desired(&wish.yaml()))
-        .collect();
     loop {
         let began_quiet = booth
             .notes()
@@ -138,13 +143,17 @@ async fn play_in(sandbox: Sandbox, mut schedule: Schedule, is_recorded: bool) ->
             railway: client.expect("the address is one").hiding(&secrets),
             pages: Pages::new(way, Allowed::default(), None),
         };
+        let desired = booth.schedule.desired(commit);
         let pass = Pass {
-            desired: &commits[commit],
+            desired: &desired,
             provider: &outside,
             secrets: &secrets,
             clock: &clock,
         };
         let end = booth.process(&pass).await;
+        if let Some(Ok(End::Stands(Standing::InStep))) = end {
+            booth.judge_page(commit);
+        }
         let is_settled = began_quiet
             && booth.sandbox.effects().len() == effects
             && matches!(end, Some(Ok(End::Stands(_))));
@@ -159,7 +168,8 @@ async fn play_in(sandbox: Sandbox, mut schedule: Schedule, is_recorded: bool) ->
 
 impl Booth {
     fn new(sandbox: Sandbox, clock: Clock, schedule: Schedule, is_recorded: bool) -> Booth {
-        let last = truth::state(sandbox.look().environment(ENVIRONMENT), None);
+        let others = names(&schedule.world);
+        let last = truth::state(sandbox.look().environment(PRODUCTION), &others, None);
         let notes = Notes {
             chance: Chance::new(schedule.seed, 6),
             hands: schedule.hands.iter().cloned().collect(),
@@ -168,6 +178,8 @@ impl Booth {
             last_at: Timestamp::MIN,
             others_until: Timestamp::MIN,
             commits: (0, 0),
+            others,
+            pages: BTreeMap::new(),
             counts: Counts::default(),
             violations: Vec::new(),
             plan: None,
@@ -185,6 +197,12 @@ impl Booth {
 
     fn notes(&self) -> MutexGuard<'_, Notes> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the sandbox is like, judged by its own account.
+    fn state(&self, moment: Option<Timestamp>) -> State {
+        let others = self.notes().others.clone();
+        truth::state(self.sandbox.look().environment(PRODUCTION), &others, moment)
     }
 
     fn note(&self, line: impl FnOnce() -> String) {
@@ -272,7 +290,7 @@ impl Booth {
                 .iter()
                 .flat_map(|looked| &looked.plan.steps)
                 .filter(|step| step.action().is_some())
-                .map(what)
+                .map(|step| format!("{} ({})", what(step), why(step)))
                 .collect();
             // What Railway refuses is asked for by every new process, and refused.
             let is_refused =
@@ -294,9 +312,7 @@ impl Booth {
 
     fn judge_end(&self) {
         let now = self.clock.now();
-        let view = self.sandbox.look();
-        let environment = view.environment(ENVIRONMENT);
-        let state = truth::state(environment, Some(now));
+        let state = self.state(Some(now));
         let (edits, plan) = {
             let notes = self.notes();
             (notes.edits.clone(), notes.plan.clone())
@@ -306,11 +322,18 @@ impl Booth {
             schedule: &self.schedule,
             now,
             edits: &edits,
+            used: self.used(&state),
+            visible: if self.schedule.switches.first_look_has_history {
+                view::FIRST
+            } else {
+                view::ANSWERED
+            },
         };
         for words in plan.iter().flat_map(|plan| differences(&ground, plan)) {
             self.violate("l1_converges", words);
         }
-        if format!("{:?}", environment.patches).contains(MARK_OF_SECRETS) {
+        let mut messages = state.patches.iter().map(|patch| &patch.message);
+        if messages.any(|message| message.contains(MARK_OF_SECRETS)) {
             self.violate(
                 "s9_no_secret_out",
                 "a commit message shows a secret".to_owned(),
@@ -387,12 +410,31 @@ impl Booth {
         }
     }
 
+    /// The consents that were used, by the marks that they leave in the history.
+    fn used(&self, state: &State) -> Vec<Consent> {
+        let wishes = self.schedule.wishes().iter();
+        let consents = wishes.flat_map(|wish| &wish.consents);
+        let is_used = |consent: &&Consent| {
+            let mark = format!(
+                "approval {} until {:.0}",
+                consent.risk.digest(),
+                consent.until
+            );
+            state
+                .patches
+                .iter()
+                .any(|patch| patch.message.contains(&mark))
+        };
+        consents.filter(is_used).cloned().collect()
+    }
+
     /// S1, S2 and S3 over everything that has changed, whichever of the last two commits it comes from.
     fn judge(&self) {
-        let view = self.sandbox.look();
-        let state = truth::state(view.environment(ENVIRONMENT), None);
+        let state = self.state(None);
         let now = self.clock.now();
         let mut notes = self.notes();
+        let there = names(&state);
+        notes.others.retain(|name| there.contains(name));
         let before = std::mem::replace(&mut notes.last, state.clone());
         let before_at = std::mem::replace(&mut notes.last_at, now);
         if before_at < notes.others_until || !before.staged.is_empty() {
@@ -400,9 +442,9 @@ impl Booth {
         }
         let (earlier, later) = notes.commits;
         drop(notes);
-        let found = judge_change(&before, &state, &self.schedule.wishes[later]);
+        let found = judge_change(&before, &state, self.schedule.law(later));
         if !found.is_empty()
-            && !judge_change(&before, &state, &self.schedule.wishes[earlier]).is_empty()
+            && !judge_change(&before, &state, self.schedule.law(earlier)).is_empty()
         {
             for (oracle, words) in found {
                 self.violate(oracle, words);
@@ -410,142 +452,36 @@ impl Booth {
         }
     }
 
-    fn act(&self, hand: &Hand) {
-        let (environment, service) = (ENVIRONMENT.to_owned(), hand.service.clone());
-        let view = self.sandbox.look();
-        let seen = view.service(ENVIRONMENT, &service);
-        let runs_image = seen.config["source"]["image"].is_string();
-        let is_staged = view.environment(ENVIRONMENT).staged.is_some();
-        let edit = match &hand.edit {
-            Edit::Patch(Part::Image(_)) | Edit::Stage(Part::Image(_)) if !runs_image => return,
-            Edit::Patch(part) => HandEdit::Patch {
-                environment,
-                patch: patch(&service, part),
-                deploy: true,
-            },
-            Edit::Stage(part) => HandEdit::Stage {
-                environment,
-                patch: patch(&service, part),
-            },
-            Edit::Direct(name, value) => HandEdit::SetVariable {
-                environment,
-                service: Some(service),
-                name: name.clone(),
-                value: value.clone(),
-                deploy: true,
-            },
-            Edit::CommitStaged if is_staged => HandEdit::CommitStaged {
-                environment,
-                deploy: true,
-            },
-            Edit::Redeploy if seen.newest.is_some() => HandEdit::Redeploy {
-                environment,
-                service,
-            },
-            Edit::Stop if seen.active.is_some() => HandEdit::StopDeployment {
-                environment,
-                service,
-            },
-            Edit::Remove if seen.active.is_some() => HandEdit::RemoveDeployment {
-                environment,
-                service,
-            },
-            Edit::CommitStaged
-            | Edit::Redeploy
-            | Edit::Stop
-            | Edit::Remove
-            | Edit::DiscardStaged
-            | Edit::RollBack
-            | Edit::Push(_)
-            | Edit::Approve => return,
-        };
-        self.sandbox.by_hand(edit);
-    }
-
-    /// Faults stop, and people clear what only they can clear.
-    fn clear(&self, now: Timestamp) {
-        self.note(|| "people clear up".to_owned());
-        self.sandbox.stop_faults();
-        if !self.schedule.is_cleared {
-            return;
+    /// Whoever ends in step has seen the page as git wants it.
+    fn judge_page(&self, commit: usize) {
+        let pages = self.notes().pages.clone();
+        let state = self.state(None);
+        let wish = self.schedule.law(commit).wish;
+        if let Some(words) = unseen_page(wish, &state, &pages) {
+            self.violate("s4_page_is_seen", words);
         }
-        let view = self.sandbox.look();
-        let environment = view.environment(ENVIRONMENT);
-        let mut notes = self.notes();
-        notes.others_until = now + APPLIED;
-        if environment.staged.is_some() {
-            notes
-                .edits
-                .extend(environment.services.keys().map(|name| (now, name.clone())));
-            self.sandbox.by_hand(HandEdit::CommitStaged {
-                environment: ENVIRONMENT.to_owned(),
-                deploy: true,
-            });
-        }
-        let state = truth::state(self.sandbox.look().environment(ENVIRONMENT), None);
-        for (name, variable) in self.sealed_by_mistake(&state) {
-            notes.edits.push((now, name.clone()));
-            self.sandbox.by_hand(HandEdit::DeleteVariable {
-                environment: ENVIRONMENT.to_owned(),
-                service: Some(name),
-                name: variable,
-                deploy: true,
-            });
-        }
-    }
-
-    /// What is sealed although git wants to read it.
-    fn sealed_by_mistake(&self, state: &State) -> Vec<(String, String)> {
-        let wish = self.schedule.wishes.last().expect("there is one");
-        let is_mistaken = |stored: &Stored, name: &String, wanted: &VariableWish| {
-            let may_be = matches!(
-                wanted,
-                VariableWish::Secret { sealed: true, .. } | VariableWish::Absent
-            );
-            !may_be && stored.variables.get(name).is_some_and(|held| held.sealed)
-        };
-        wish.services
-            .iter()
-            .flat_map(|(service, wish)| {
-                wish.variables
-                    .iter()
-                    .map(move |(name, wanted)| (service, name, wanted))
-            })
-            .filter(|(service, name, wanted)| is_mistaken(&state.services[*service], name, wanted))
-            .map(|(service, name, _)| (service.clone(), name.clone()))
-            .collect()
     }
 }
 
-/// A part as the JSON of a patch, by the service's name.
-fn patch(service: &str, part: &Part) -> Value {
-    let config = match part {
-        Part::Image(image) => json!({ "source": { "image": image } }),
-        Part::Commit(commit) => json!({ "source": { "commitSha": commit } }),
-        Part::Ready(ready) => {
-            json!({ "deploy": { "healthcheckPath": ready.path, "healthcheckTimeout": ready.within_seconds } })
-        }
-        Part::Replicas(regions) => {
-            let regions: BTreeMap<&String, Value> = regions
-                .iter()
-                .map(|(region, count)| {
-                    (
-                        region,
-                        count.map_or(Value::Null, |count| json!({ "numReplicas": count })),
-                    )
-                })
-                .collect();
-            json!({ "deploy": { "multiRegionConfig": regions } })
-        }
-        Part::Variable(name, Some((value, sealed))) if *sealed => {
-            json!({ "variables": { name: { "value": value, "isSealed": true } } })
-        }
-        Part::Variable(name, Some((value, _))) => {
-            json!({ "variables": { name: { "value": value } } })
-        }
-        Part::Variable(name, None) => json!({ "variables": { name: null } }),
-    };
-    json!({ "services": { service: config } })
+/// Every variable that there is.
+fn names(state: &State) -> truth::Named {
+    let services = state.services.values();
+    let own = services.flat_map(|stored| {
+        let names = stored.variables.keys();
+        names.map(|name| (stored.id.clone(), name.clone()))
+    });
+    let shared = state.shared.keys();
+    own.chain(shared.map(|name| (String::new(), name.clone())))
+        .collect()
+}
+
+/// What the sandbox of a seed does with a patch over what somebody staged.
+fn over_staged(seed: u64) -> OverStaged {
+    match Switches::drawn(seed).commit_over_staged {
+        sandbox::OverStaged::Leaves => OverStaged::Leaves,
+        sandbox::OverStaged::Merges => OverStaged::Merges,
+        sandbox::OverStaged::Refuses => OverStaged::Refuses,
+    }
 }
 
 /// One process's way to the sandbox; it may die before or after any write.
@@ -618,6 +554,7 @@ impl Watcher for Reader<'_> {
         notes.counts.looks += 1;
         notes.counts.quiet_looks += usize::from(is_quiet);
         notes.plan = Some(looked.plan.clone());
+        notes.pages.clone_from(&looked.world.pages);
     }
 
     fn acted(&mut self, _: &Looked, outcomes: &[Outcome]) {

@@ -1,17 +1,21 @@
 //! What must be true in the end: what git says is so, or what stands in the way is known and said.
 
-use super::deployment::{Made, Outcome, Run, status};
-use super::model::{State, Stored};
-use super::schedule::{Schedule, seconds};
+mod hindrance;
+mod service;
+
+use super::law::Law;
+use super::model::{SHARED, State, Stored};
+use super::oracles::{is_closed, shows, url};
+use super::schedule::Schedule;
 use super::stage::{Ended, Scene, is_fresh, services};
-use super::switches::OverStaged;
-use super::wish::{Content, ReplicasWish, Runs, ServiceWish, VariableWish, is_bad};
-use jiff::Timestamp;
+use super::view;
+use super::wish::{Consent, ReplicasWish, Risk, SITE, VariableWish, Wish};
+use hindrance::{Hindrance, Hindrances};
+use jiff::{SignedDuration, Timestamp};
 use reconciler::kinds::step::Ask;
 use reconciler::plan::Plan;
-use reconciler::world::Seen;
-use reconciler::world::railway::{Field, Source, Status};
-use std::collections::{BTreeMap, BTreeSet};
+use service::{Judged, is_stuck, variable};
+use std::collections::BTreeMap;
 
 /// L1: in step, or held for a cause that the schedule explains.
 pub fn judge(scene: &mut Scene, plan: &Plan) {
@@ -25,8 +29,12 @@ pub struct Ground<'a> {
     pub state: &'a State,
     pub schedule: &'a Schedule,
     pub now: Timestamp,
-    /// The services that somebody edited by hand, and when.
+    /// The services that somebody edited by hand, and when; "" for what all share.
     pub edits: &'a [(Timestamp, String)],
+    /// The consents that were used.
+    pub used: Vec<Consent>,
+    /// How many patches of the history a look shows.
+    pub visible: usize,
 }
 
 impl Scene {
@@ -36,37 +44,76 @@ impl Scene {
             schedule: &self.schedule,
             now: self.model.now,
             edits: &self.edits,
+            used: self
+                .used
+                .iter()
+                .map(|(consent, _)| consent.clone())
+                .collect(),
+            visible: if self.schedule.switches.first_look_has_history {
+                view::FIRST
+            } else {
+                view::ANSWERED
+            },
         }
+    }
+}
+
+impl Ground<'_> {
+    fn law(&self) -> Law<'_> {
+        self.schedule.law(self.schedule.wishes().len() - 1)
+    }
+
+    /// Whether what a look shows of the history goes back to a moment.
+    fn reaches(&self, moment: Timestamp) -> bool {
+        let patches = &self.state.patches;
+        match patches.len().checked_sub(self.visible) {
+            None | Some(0) => true,
+            Some(hidden) => patches[hidden].applied_at < moment,
+        }
+    }
+
+    /// Whether a consent to a risk holds that was not used, and of which that can be seen.
+    fn allows(&self, wish: &Wish, risk: &Risk) -> bool {
+        let expire = SignedDuration::from_secs(wish.expire_seconds);
+        wish.consents.iter().any(|consent| {
+            consent.risk == *risk
+                && consent.until > self.now
+                && !self.used.contains(consent)
+                && self.reaches(consent.until - expire)
+        })
     }
 }
 
 /// Everything that is neither in step nor held for a cause.
 pub fn differences(ground: &Ground<'_>, plan: &Plan) -> Vec<String> {
-    let wish = ground.schedule.wishes.last().expect("there is one");
+    let law = ground.law();
     let mut found = Vec::new();
-    let mut hindered: BTreeMap<String, BTreeSet<&'static str>> = BTreeMap::new();
-    for (name, service) in &wish.services {
-        let judged = Judged {
-            ground,
-            name,
-            stored: &ground.state.services[name],
-            wish: service,
-            content: wish.content(name),
+    let mut hindered: BTreeMap<String, Hindrances> = BTreeMap::new();
+    for name in law.wish.services.keys() {
+        let hindrances = match ground.state.services.get(name) {
+            None => Hindrances::from([Hindrance::Gone]),
+            Some(stored) => {
+                let judged = Judged::new(ground, law, name, stored);
+                let differences = judged.differences().into_iter();
+                found.extend(differences.map(|words| format!("{name}: {words}")));
+                judged.hindrances.clone()
+            }
         };
-        found.extend(
-            judged
-                .differences()
-                .into_iter()
-                .map(|words| format!("{name}: {words}")),
-        );
-        hindered.insert(name.clone(), judged.hindrances());
+        hindered.insert(format!("Service/{name}"), hindrances);
     }
+    deletions(ground, law, &mut found, &mut hindered);
+    let shared = shared(ground, law.wish, &mut found);
+    hindered.insert("Environment/production".to_owned(), shared);
+    let site = site(ground, law, &mut found, &hindered);
+    hindered.insert(format!("Maintenance/{SITE}"), site);
     for step in &plan.steps {
         let what = reconciler::plan::text::what(step);
         match &step.ask {
             Ask::Told(_) => {}
-            Ask::Hold { by, .. } => {
-                if hindered.get(&step.of.name).is_none_or(BTreeSet::is_empty) {
+            Ask::Hold { by, cause, .. } => {
+                let explains = |hindrance: &Hindrance| hindrance.causes().contains(cause);
+                let known = hindered.get(&step.of.to_string());
+                if !known.is_some_and(|known| known.iter().any(explains)) {
                     found.push(format!("held without a cause: {what}, by {by}"));
                 }
             }
@@ -78,353 +125,169 @@ pub fn differences(ground: &Ground<'_>, plan: &Plan) -> Vec<String> {
     found
 }
 
+/// Services that the commit before declared: gone where somebody consented.
+fn deletions(
+    ground: &Ground<'_>,
+    law: Law<'_>,
+    found: &mut Vec<String>,
+    hindered: &mut BTreeMap<String, Hindrances>,
+) {
+    for (name, stored) in &ground.state.services {
+        if !law.deletes(name) {
+            continue;
+        }
+        let risk = Risk::Deletion {
+            service: name.clone(),
+            id: stored.id.clone(),
+            has_volume: stored.has_volume,
+        };
+        if ground.allows(law.wish, &risk) {
+            found.push(format!("{name}: it is still there"));
+        } else {
+            let hindrances = Hindrances::from([Hindrance::NoConsent]);
+            hindered.insert(format!("Service/{name}"), hindrances);
+        }
+    }
+}
+
+/// The shared variables.
+fn shared(ground: &Ground<'_>, wish: &Wish, found: &mut Vec<String>) -> Hindrances {
+    let mut hindrances = hindrance::of_patches(ground.state);
+    let blocks = !hindrances.is_empty();
+    for (name, wanted) in &wish.shared {
+        let held = ground.state.shared.get(name);
+        match is_stuck(ground, held, wanted) {
+            Some(hindrance) => {
+                hindrances.insert(hindrance);
+            }
+            None if !blocks => {
+                let differs = variable(ground, SHARED, name, held, wanted);
+                found.extend(differs.map(|words| format!("shared {words}")));
+            }
+            None => {}
+        }
+    }
+    hindrances
+}
+
+/// The page, and the alarms of the Maintenance.
+fn site(
+    ground: &Ground<'_>,
+    law: Law<'_>,
+    found: &mut Vec<String>,
+    hindered: &BTreeMap<String, Hindrances>,
+) -> Hindrances {
+    let mut hindrances = Hindrances::new();
+    let was = law.before.and_then(|before| before.maintenance.as_ref());
+    let Some(maintenance) = &law.wish.maintenance else {
+        if was.is_some_and(|was| was.enabled) {
+            hindrances.insert(Hindrance::LeftOn);
+        }
+        return hindrances;
+    };
+    if maintenance.enabled && maintenance.until <= ground.now {
+        hindrances.insert(Hindrance::Overdue);
+    }
+    let has_domain = |service: &str| {
+        let stored = ground.state.services.get(service);
+        stored.is_some_and(|stored| stored.domain.is_some())
+    };
+    let Some(url) = url(law.wish, has_domain) else {
+        return hindrances;
+    };
+    let page = view::page(ground.state, &url, ground.now);
+    if shows(maintenance, &page) {
+        return hindrances;
+    }
+    let is_wrong = maintenance.page.as_ref().is_some_and(|page| page.is_wrong);
+    // Somebody may have closed it in a way of their own, or gone back to what was closed.
+    let explains = |service: &String| {
+        law.stops(service)
+            || !has_domain(service)
+            || hindered
+                .get(&format!("Service/{service}"))
+                .is_none_or(|hindrances| !hindrances.is_empty())
+            || is_down(ground, service)
+            || !maintenance.enabled && is_closed(&ground.state.services[service])
+            || ground.edits.iter().any(|(_, edited)| edited == service)
+    };
+    if is_wrong || maintenance.services.iter().any(explains) {
+        hindrances.insert(Hindrance::Page);
+    } else {
+        found.push(format!("{SITE}: customers see {} at {url}", page.status));
+    }
+    hindrances
+}
+
+/// Whether nothing serves, and git does not say what should.
+fn is_down(ground: &Ground<'_>, service: &str) -> bool {
+    let stored = &ground.state.services[service];
+    super::deployment::serving(&stored.runs, ground.now).is_none()
+}
+
 /// What the last commit owns of what is stored, and what runs, in words that two runs can be compared by: no ids and no times.
 ///
 /// What an earlier commit has set and the last one does not name is nobody's: it depends on when the earlier one was interrupted.
+/// So does which consents were used before.
 pub fn stored(scene: &Scene) -> Vec<String> {
-    let wish = scene.schedule.wishes.last().expect("there is one");
-    let owned = |name: &str, stored: &Stored, service: &ServiceWish| {
-        // What is sealed cannot be compared, so which value it has depends on who wrote it last.
-        let value = |name: &String| {
-            stored
-                .variables
-                .get(name)
-                .map(|held| (Some(&held.value).filter(|_| !held.sealed), held.sealed))
-        };
-        let variables: Vec<String> = service
-            .variables
-            .keys()
-            .map(|name| format!("{name} {:?}", value(name)))
-            .collect();
-        // A number says nothing of the region: that is wherever most of them were.
-        let replicas = service.replicas.as_ref().map(|wish| match wish {
-            ReplicasWish::Number(_) => format!("{}", stored.placement.values().sum::<u32>()),
-            ReplicasWish::Regions(regions) => format!(
-                "{:?}",
-                regions
-                    .keys()
-                    .map(|region| stored.placement.get(region))
-                    .collect::<Vec<_>>()
-            ),
-        });
-        let ready = service.ready.as_ref().map(|_| &stored.ready);
-        let runs = stored
-            .runs
-            .last()
-            .filter(|_| service.runs != Runs::Unsaid)
-            .map(|run| (&run.load.image, &run.load.commit));
-        format!("{name}: {replicas:?} {ready:?} {runs:?} {variables:?}")
+    let wish = scene.schedule.last_wish();
+    let state = &scene.model.state;
+    let shared = owned_variables(&wish.shared, &state.shared);
+    let owned = |name: &String| match state.services.get(name) {
+        Some(stored) => owned(wish, name, stored),
+        None => "gone".to_owned(),
     };
-    wish.services
-        .iter()
-        .map(|(name, service)| owned(name, &scene.model.state.services[name], service))
+    let services = wish.services.keys();
+    services
+        .map(|name| format!("{name}: {}", owned(name)))
+        .chain([format!("shared: {shared:?}")])
         .collect()
 }
 
-struct Judged<'a> {
-    ground: &'a Ground<'a>,
-    name: &'a str,
-    stored: &'a Stored,
-    wish: &'a ServiceWish,
-    content: Content,
+fn owned(wish: &Wish, name: &str, stored: &Stored) -> String {
+    let service = &wish.services[name];
+    if service.stopped == Some(true) {
+        return "stopped".to_owned();
+    }
+    let variables = owned_variables(&service.variables, &stored.variables);
+    // A number says nothing of the region: that is wherever most of them were.
+    let replicas = service.replicas.as_ref().map(|wish| match wish {
+        ReplicasWish::Number(_) => format!("{}", stored.placement.values().sum::<u32>()),
+        ReplicasWish::Regions(regions) => format!(
+            "{:?}",
+            regions
+                .keys()
+                .map(|region| stored.placement.get(region))
+                .collect::<Vec<_>>()
+        ),
+    });
+    let lacking = wish
+        .settings(name, &stored.source)
+        .lacking(&stored.settings);
+    let is_consented = stored.has_volume && !wish.consents.is_empty();
+    let fits = wish.fitting(name, &stored.source).is_some();
+    let runs = stored
+        .runs
+        .last()
+        .filter(|_| fits && !is_consented)
+        .map(|run| (&run.load.image, &run.load.commit));
+    let closed = wish.is_closed(name).map(|_| is_closed(stored));
+    format!("{replicas:?} {lacking:?} {runs:?} {closed:?} {variables:?}")
 }
 
-impl Judged<'_> {
-    /// What stands in the way of this service, by the truth and not by the plan.
-    fn hindrances(&self) -> BTreeSet<&'static str> {
-        let state = self.ground.state;
-        let mut hindrances = BTreeSet::new();
-        let mut add = |is: bool, what: &'static str| {
-            if is {
-                hindrances.insert(what);
-            }
-        };
-        let image = self.content.image.as_deref();
-        let is_image = !matches!(self.stored.source, Source::Repository { .. });
-        add(!state.staged.is_empty(), "staged");
-        add(state.newest_patch_failed(), "patch");
-        add(
-            is_image && image.is_some_and(|image| image.contains("/forbidden/")),
-            "forbidden",
-        );
-        add(
-            self.stored.updates_itself && is_image && image.is_some(),
-            "moves",
-        );
-        add(
-            self.wanted().is_none() && (image.is_some() || self.content.commit.is_some()),
-            "kind",
-        );
-        add(is_bad(&self.relevant()), "bad");
-        add(
-            self.stored
-                .runs
-                .last()
-                .is_some_and(|run| run.outcome != Outcome::Good),
-            "failed",
-        );
-        add(self.places_wrongly(), "placement");
-        for (name, wanted) in &self.wish.variables {
-            add(self.is_stuck(name, wanted), "variable");
-        }
-        hindrances
-    }
-
-    /// The content that fits what the service is built from.
-    fn wanted(&self) -> Option<String> {
-        match self.stored.source {
-            Source::Repository { .. } => self.content.commit.clone(),
-            Source::Image(_) | Source::Nothing => self.content.image.clone(),
-        }
-    }
-
-    fn relevant(&self) -> Content {
-        match self.stored.source {
-            Source::Repository { .. } => Content {
-                image: None,
-                commit: self.content.commit.clone(),
-            },
-            Source::Image(_) | Source::Nothing => Content {
-                image: self.content.image.clone(),
-                commit: None,
-            },
-        }
-    }
-
-    fn places_wrongly(&self) -> bool {
-        let placement = &self.stored.placement;
-        let total = match &self.wish.replicas {
-            None => return false,
-            Some(ReplicasWish::Number(count)) if placement.is_empty() => return *count != 1,
-            Some(ReplicasWish::Number(count)) => *count,
-            Some(ReplicasWish::Regions(regions)) => {
-                regions.values().sum::<u32>()
-                    + placement
-                        .iter()
-                        .filter(|(region, _)| !regions.contains_key(*region))
-                        .map(|(_, count)| *count)
-                        .sum::<u32>()
-            }
-        };
-        total > 1 && (self.stored.has_volume || self.stored.has_schedule)
-    }
-
-    /// Sealed where git wants it readable, or its secret is missing.
-    fn is_stuck(&self, name: &str, wanted: &VariableWish) -> bool {
-        let held = self.stored.variables.get(name);
-        let is_sealed = held.is_some_and(|held| held.sealed);
-        match wanted {
-            VariableWish::Text(_) | VariableWish::Number(_) | VariableWish::Flag(_) => is_sealed,
-            VariableWish::Absent => false,
-            VariableWish::Secret {
-                name: secret,
-                sealed,
-                ..
-            } => {
-                let is_missing = !matches!(
-                    self.ground.schedule.secrets(self.ground.now).get(secret),
-                    Some(Seen::Facts(_))
-                );
-                (is_sealed && !*sealed) || is_missing
-            }
-        }
-    }
-
-    /// Everything that is not as git says although nothing stands in the way.
-    fn differences(&self) -> Vec<String> {
-        let hindrances = self.hindrances();
-        let mut found = Vec::new();
-        let patches = !["staged", "patch", "forbidden"]
-            .iter()
-            .any(|hindrance| hindrances.contains(hindrance));
-        if patches {
-            found.extend(self.replicas(&hindrances));
-            found.extend(self.ready());
-            found.extend(
-                self.wish
-                    .variables
-                    .iter()
-                    .filter(|(name, wanted)| !self.is_stuck(name, wanted))
-                    .filter_map(|(name, wanted)| self.variable(name, wanted)),
-            );
-            found.extend(self.image(&hindrances));
-        }
-        let is_hindered = ["bad", "kind", "moves"]
-            .iter()
-            .any(|hindrance| hindrances.contains(hindrance));
-        if patches && !is_hindered {
-            found.extend(self.running());
-        }
-        found
-    }
-
-    fn replicas(&self, hindrances: &BTreeSet<&'static str>) -> Option<String> {
-        if hindrances.contains("placement") {
-            return None;
-        }
-        let placement = &self.stored.placement;
-        let fits = match self.wish.replicas.as_ref()? {
-            ReplicasWish::Number(1) if placement.is_empty() => true,
-            ReplicasWish::Number(count) => {
-                placement.len() == 1 && placement.values().sum::<u32>() == *count
-            }
-            ReplicasWish::Regions(regions) => regions
-                .iter()
-                .all(|(region, count)| placement.get(region) == Some(count)),
-        };
-        (!fits).then(|| format!("replicas are {placement:?}"))
-    }
-
-    fn ready(&self) -> Option<String> {
-        let (path, within) = self.wish.ready.as_ref()?;
-        let stored = &self.stored.ready;
-        let fits = stored.path.as_ref() == Some(path)
-            && within.is_none_or(|within| within == stored.within_seconds);
-        (!fits).then(|| format!("the health check is {stored:?}"))
-    }
-
-    fn variable(&self, name: &str, wanted: &VariableWish) -> Option<String> {
-        let held = self.stored.variables.get(name);
-        let plain = |text: &str| text.replace("${{ ", "${{").replace(" }}", "}}");
-        let fits = match wanted {
-            VariableWish::Absent => held.is_none(),
-            VariableWish::Secret {
-                name: secret,
-                sealed: true,
-                rotated_after,
-            } => held.is_some_and(|held| {
-                let is_due = rotated_after
-                    .is_some_and(|after| seconds(after) > -1800 && after <= self.ground.now);
-                let rotated = !is_due
-                    || held.written_at >= rotated_after.expect("it is due")
-                    || self.was_touched_since(name, rotated_after.expect("it is due"));
-                held.sealed
-                    && rotated
-                    && held.value.contains(secret.as_str()) | !held.value.is_empty()
-            }),
-            VariableWish::Secret {
-                name: secret,
-                sealed: false,
-                ..
-            } => {
-                let secrets = self.ground.schedule.secrets(self.ground.now);
-                held.is_some_and(|held| {
-                    secrets
-                        .get(secret)
-                        .and_then(Seen::facts)
-                        .is_some_and(|secret| secret.reveal() == held.value)
-                })
-            }
-            VariableWish::Text(_) | VariableWish::Number(_) | VariableWish::Flag(_) => held
-                .is_some_and(|held| {
-                    !held.sealed && plain(&held.value) == plain(&wanted.text().expect("it is text"))
-                }),
-        };
-        (!fits).then(|| {
-            format!(
-                "{name} is {:?}",
-                held.map(|held| (&held.value, held.sealed))
-            )
-        })
-    }
-
-    /// A rotation counts as done when any patch after its time touched the variable; with too many patches since, nobody can tell.
-    fn was_touched_since(&self, name: &str, after: jiff::Timestamp) -> bool {
-        let field = Field::Variable(name.to_owned());
-        let since: Vec<_> = self
-            .ground
-            .state
-            .patches
-            .iter()
-            .filter(|patch| patch.applied_at >= after)
-            .collect();
-        since.len() >= 10
-            || since.iter().any(|patch| {
-                patch.failed.is_none()
-                    && patch
-                        .touched
-                        .get(&self.stored.id)
-                        .is_some_and(|fields| fields.contains(&field))
-            })
-    }
-
-    fn image(&self, hindrances: &BTreeSet<&'static str>) -> Option<String> {
-        let wanted = self.content.image.as_ref()?;
-        match &self.stored.source {
-            Source::Image(stored) if stored != wanted && !hindrances.contains("moves") => {
-                Some(format!("the stored image is {stored}"))
-            }
-            Source::Image(_) | Source::Repository { .. } | Source::Nothing => None,
-        }
-    }
-
-    /// Whether what runs is what is stored and wanted.
-    fn running(&self) -> Vec<String> {
-        let now = self.ground.now;
-        let Some(newest) = self.stored.runs.last() else {
-            return self
-                .wanted()
-                .map(|_| "nothing was ever deployed".to_owned())
-                .into_iter()
-                .collect();
-        };
-        let status = status(&self.stored.runs, self.stored.runs.len() - 1, now);
-        let is_up = status == Status::Healthy && !newest.is_stopped(now);
-        if self.wanted().is_none() && !is_up {
-            return Vec::new();
-        }
-        let mut found = Vec::new();
-        let runs = newest.load.image.clone().or(newest.load.commit.clone());
-        if let Some(wanted) = self.wanted().filter(|wanted| runs.as_ref() != Some(wanted)) {
-            found.push(format!("{runs:?} runs, and {wanted} is wanted"));
-        }
-        if !is_up {
-            found.push(format!("the newest deployment {} is {status:?}", newest.id));
-        }
-        if let Some(after) = self
-            .wish
-            .restarted_after
-            .filter(|after| seconds(*after) > -1800 && newest.created_at < *after)
-        {
-            found.push(format!("not restarted since {after}"));
-        }
-        if !self.is_murky(newest) {
-            found.extend(self.carried(newest));
-        }
-        found
-    }
-
-    /// After edits by hand nobody outside can tell with which variables something runs: a deployment's `meta` does not say.
-    fn is_murky(&self, newest: &Run) -> bool {
-        self.ground
-            .edits
-            .iter()
-            .any(|(_, edited)| edited == self.name)
-            && (!matches!(newest.made, Made::FromStored | Made::ByStoring)
-                || !self.ground.schedule.switches.direct_edits_in_history)
-            || self.ground.schedule.switches.over_staged == OverStaged::Merges
-                && !self.ground.edits.is_empty()
-                && !matches!(newest.made, Made::FromStored | Made::ByStoring)
-    }
-
-    fn carried(&self, newest: &Run) -> Vec<String> {
-        let declared = self.wish.variables.keys().filter(|name| {
-            let value = |variables: &BTreeMap<String, super::deployment::Held>| {
-                variables.get(*name).map(|held| held.value.clone())
-            };
-            value(&newest.load.variables) != value(&self.stored.variables)
-        });
-        let mut found: Vec<String> = declared
-            .map(|name| format!("{} runs with another {name} than is stored", newest.id))
-            .collect();
-        if self.wish.ready.is_some() && newest.load.ready != self.stored.ready {
-            found.push(format!(
-                "{} runs with another health check than is stored",
-                newest.id
-            ));
-        }
-        found
-    }
+/// What is sealed cannot be compared, so which value it has depends on who wrote it last.
+fn owned_variables(
+    wish: &BTreeMap<String, VariableWish>,
+    stored: &super::deployment::Variables,
+) -> Vec<String> {
+    let value = |name: &String| {
+        stored
+            .get(name)
+            .map(|held| (Some(&held.value).filter(|_| !held.sealed), held.sealed))
+    };
+    wish.keys()
+        .map(|name| format!("{name} {:?}", value(name)))
+        .collect()
 }
 
 /// S11: so many fresh writes of a service have a reason, and no more.
@@ -438,7 +301,7 @@ pub fn judge_effort(scene: &mut Scene) {
             *done.entry(service).or_default() += 1;
         }
     }
-    let wishes = scene.schedule.wishes.len();
+    let wishes = scene.schedule.wishes().len();
     let lost = scene
         .sent
         .iter()

@@ -1,21 +1,26 @@
 //! Where product and simulation meet: the model behind the `Provider` trait, with faults, people, crashes and a log of everything sent.
 
+mod faults;
+mod shown;
+
+pub use shown::Shown;
+
 use super::chance::Chance;
 use super::hands::{self, Edit, Hand};
-use super::model::{Author, Model, Part};
+use super::model::{Author, Model, Part, SHARED};
 use super::oracles::{self, Violation};
 use super::schedule::{Crash, Schedule};
-use super::view::{self, MISSING, Missing};
-use super::wish::VariableWish;
+use super::view;
+use super::wish::{Consent, VariableWish};
 use async_trait::async_trait;
+use faults::{LookFault, WriteFault};
 use jiff::{SignedDuration, Timestamp};
 use reconciler::clock::Clock;
 use reconciler::plan::write::{What, Write};
 use reconciler::providers::{Provider, Scope, Secrets};
-use reconciler::world::railway::{self, Railway};
-use reconciler::world::{Class, Failure, Question, Seen, World};
+use reconciler::world::{Class, Failure, Question, Seen, World, railway};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -28,7 +33,9 @@ pub struct Sent {
     /// Counts looks: which one the write follows.
     pub look: usize,
     pub looked_at: Timestamp,
-    pub write: Write,
+    pub write: Arc<Write>,
+    /// The same for the same content.
+    pub mark: String,
     pub end: Ended,
 }
 
@@ -54,7 +61,24 @@ pub struct Counts {
     pub duplicates: usize,
     /// Looks since everything became quiet.
     pub quiet_looks: usize,
+    /// Writes by what they do, as in [`WORDS`].
+    pub by_word: [usize; WORDS.len()],
+    /// Consents that were used.
+    pub consents: usize,
 }
+
+/// What a write does, in one word.
+pub const WORDS: [&str; 9] = [
+    "patch",
+    "store",
+    "set",
+    "deploy",
+    "redeploy",
+    "rollback",
+    "stop",
+    "push-to-deploy",
+    "delete",
+];
 
 pub struct Scene {
     pub schedule: Schedule,
@@ -70,46 +94,20 @@ pub struct Scene {
     /// The newest commit that was taken up.
     pub taken_up: usize,
     pub transcript: Option<Vec<String>>,
-    /// The services that somebody edited by hand, and when.
+    /// The services that somebody edited by hand, and when; "" for what all share.
     pub edits: Vec<(Timestamp, String)>,
+    /// The consents that were used, and by which request.
+    pub used: Vec<(Consent, usize)>,
     chance: Chance,
     hands: VecDeque<(Timestamp, Hand)>,
-    late: Vec<(Timestamp, Write, String, Secrets, usize)>,
+    late: Vec<(Timestamp, Arc<Write>, String, Secrets, usize)>,
     is_cleared: bool,
-}
-
-/// One look as it was answered.
-#[derive(Debug, Clone)]
-pub struct Shown {
-    pub railway: Railway,
-    pub at: Timestamp,
 }
 
 pub struct Stage {
     scene: Mutex<Scene>,
     pub crash: Notify,
     pub clock: Clock,
-}
-
-/// What goes wrong with a look.
-enum LookFault {
-    Fails(Failure),
-    Stale(i64),
-    Missing(Missing),
-    Slow(u64),
-}
-
-/// What goes wrong with a write.
-enum WriteFault {
-    NotDone(Failure),
-    LostBefore,
-    LostAfter,
-    /// Lost, and done some seconds later.
-    Late(i64),
-    Twice,
-    Slow(u64),
-    FailsWhenApplied,
-    Crash(Crash),
 }
 
 impl Stage {
@@ -135,6 +133,7 @@ impl Stage {
             taken_up: 0,
             transcript: is_recorded.then(Vec::new),
             edits: Vec::new(),
+            used: Vec::new(),
             chance,
             late: Vec::new(),
             is_cleared: false,
@@ -187,6 +186,13 @@ impl Scene {
 
     pub fn is_quiet(&self) -> bool {
         self.model.now >= self.schedule.quiet_at
+    }
+
+    /// Whether somebody edited a service by hand at or after a moment.
+    pub fn is_edited_since(&self, service: &str, since: Timestamp) -> bool {
+        self.edits
+            .iter()
+            .any(|(at, edited)| *at >= since && edited == service)
     }
 
     /// People, late requests and Railway itself, each in its time.
@@ -251,21 +257,22 @@ impl Scene {
         self.note(|| "people clear up".to_owned());
         self.model
             .change(Author::Person, false, |state| state.staged.clear());
-        let wish = self.schedule.wishes.last().expect("there is one").clone();
+        let wish = self.schedule.last_wish().clone();
         let mut parts = Vec::new();
         for (name, service) in &wish.services {
-            let stored = &self.model.state.services[name];
+            let Some(stored) = self.model.state.services.get(name) else {
+                continue;
+            };
             for (variable, wanted) in &service.variables {
                 let wants_sealed = matches!(
                     wanted,
                     VariableWish::Secret { sealed: true, .. } | VariableWish::Absent
                 );
-                if !wants_sealed
-                    && stored
-                        .variables
-                        .get(variable)
-                        .is_some_and(|held| held.sealed)
-                {
+                let is_sealed = stored
+                    .variables
+                    .get(variable)
+                    .is_some_and(|held| held.sealed);
+                if !wants_sealed && is_sealed {
                     parts.push((name.clone(), Part::Variable(variable.clone(), None)));
                 }
             }
@@ -286,86 +293,18 @@ impl Scene {
             self.edits.push((self.model.now, name.clone()));
         }
         if !parts.is_empty() {
-            self.model
-                .patch(parts, "cleared by hand", Author::Person, true);
+            self.model.patch(parts, "cleared by hand", Author::Person);
         }
         self.model.change(Author::Person, false, |state| {
-            state
-                .services
-                .values_mut()
-                .for_each(|stored| stored.updates_itself = false);
+            for stored in state.services.values_mut() {
+                if stored.updates_itself {
+                    Arc::make_mut(stored).updates_itself = false;
+                }
+            }
         });
     }
 
-    fn look_fault(&mut self) -> Option<LookFault> {
-        if self.is_quiet() {
-            return None;
-        }
-        let now = self.model.now;
-        if let Some((from, until)) = self.schedule.denied
-            && (from..until).contains(&now)
-        {
-            return Some(LookFault::Fails(Failure::Denied(
-                "Railway says Not Authorized".to_owned(),
-            )));
-        }
-        if !self.chance.per_mille(self.schedule.rates.looks) {
-            return None;
-        }
-        Some(match self.chance.below(10) {
-            0 => LookFault::Fails(Failure::Passing("the connection was refused".to_owned())),
-            1 => LookFault::Fails(Failure::Throttled {
-                until: now + SignedDuration::from_secs(3),
-            }),
-            2 => LookFault::Fails(Failure::Unclear("the connection was lost".to_owned())),
-            3 if self.chance.percent(20) => LookFault::Fails(Failure::Refused(
-                "no project `shop` that the token shows".to_owned(),
-            )),
-            3..6 => LookFault::Stale(i64::try_from(self.chance.between(1, 8)).expect("small")),
-            6..9 => LookFault::Missing(self.chance.pick(MISSING)),
-            _ => LookFault::Slow(self.chance.between(1, 20)),
-        })
-    }
-
-    fn write_fault(&mut self, number: usize) -> Option<WriteFault> {
-        if let Some(crash) = self.schedule.crashes.remove(&number) {
-            return Some(WriteFault::Crash(crash));
-        }
-        if self.is_quiet() {
-            return None;
-        }
-        let now = self.model.now;
-        if let Some((from, until)) = self.schedule.denied
-            && (from..until).contains(&now)
-        {
-            return Some(WriteFault::NotDone(Failure::Denied(
-                "Railway says Not Authorized".to_owned(),
-            )));
-        }
-        if self.chance.per_mille(self.schedule.rates.crashes) {
-            return Some(WriteFault::Crash(
-                self.chance.pick(&[Crash::Before, Crash::After]),
-            ));
-        }
-        if !self.chance.per_mille(self.schedule.rates.writes) {
-            return None;
-        }
-        Some(match self.chance.below(12) {
-            0 => WriteFault::NotDone(Failure::Refused("Problem processing request".to_owned())),
-            1 => WriteFault::NotDone(Failure::Throttled {
-                until: now + SignedDuration::from_secs(self.chance.pick(&[2, 20, 90])),
-            }),
-            2..4 => WriteFault::NotDone(Failure::Passing("the connection was refused".to_owned())),
-            4 => WriteFault::LostBefore,
-            5..8 => WriteFault::LostAfter,
-            8 => WriteFault::Late(i64::try_from(self.chance.between(1, 3)).expect("small")),
-            9 => WriteFault::Twice,
-            10 => WriteFault::Slow(self.chance.between(1, 20)),
-            _ => WriteFault::FailsWhenApplied,
-        })
-    }
-
-    fn look(&mut self) -> (Result<Railway, Failure>, Duration) {
+    fn look(&mut self) -> (Result<World, Failure>, Duration) {
         self.counts.looks += 1;
         self.counts.quiet_looks += usize::from(self.is_quiet());
         let fault = self.look_fault();
@@ -390,32 +329,44 @@ impl Scene {
             Some(LookFault::Missing(part)) => missing = Some(part),
             Some(LookFault::Slow(seconds)) => delay = Duration::from_secs(seconds),
         }
-        let mut railway = view::railway(&self.model.as_of(as_of), &self.model.switches, as_of);
-        if let Some(part) = missing {
-            view::hide(&mut railway, part, &mut self.chance);
-        }
-        self.note(|| match (missing, as_of == now) {
-            (Some(part), _) => format!("look without {part:?}"),
+        let state = self.model.as_of(as_of);
+        let mut railway = view::railway(&state, &self.model.switches, as_of);
+        let hidden = missing.map(|part| view::hide(&mut railway, part, &mut self.chance));
+        self.note(|| match (&hidden, as_of == now) {
+            (Some(hidden), _) => format!("look without {:?} of {}", hidden.what, hidden.service),
             (None, false) => format!("look, {} s old", (now - as_of).get_seconds()),
             (None, true) => "look".to_owned(),
         });
         self.shown = Some(Shown {
-            railway: railway.clone(),
             at: now,
+            state,
+            hidden,
+            staged: count(&railway.staged),
+            pages: BTreeMap::new(),
         });
-        (Ok(railway), delay)
+        let world = World {
+            railway: Seen::Facts(railway),
+            pages: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+        };
+        (Ok(world), delay)
     }
 
-    fn answer(&mut self, seen: &mut Railway, questions: &BTreeSet<Question>) {
+    fn answer(&mut self, world: &mut World, questions: &BTreeSet<Question>) {
         let now = self.model.now;
         for question in questions {
             let fault = self.look_fault();
             self.counts.faults += usize::from(fault.is_some());
-            let as_of = match &fault {
-                Some(LookFault::Stale(seconds)) => now - SignedDuration::from_secs(*seconds),
-                _ => now,
+            let lag = match question {
+                Question::Page(_) => self.model.switches.page_lag,
+                Question::Railway(_) => 0,
             };
-            let words = match fault {
+            let age = match &fault {
+                Some(LookFault::Stale(seconds)) => lag + *seconds,
+                _ => lag,
+            };
+            let as_of = now - SignedDuration::from_secs(age);
+            let fails = match fault {
                 Some(LookFault::Fails(failure)) => Some(failure.to_string()),
                 Some(LookFault::Missing(_)) => {
                     Some("Railway says: Problem processing request".to_owned())
@@ -423,18 +374,33 @@ impl Scene {
                 Some(LookFault::Stale(_) | LookFault::Slow(_)) | None => None,
             };
             self.note(|| {
-                format!(
-                    "asks {question:?}{}",
-                    words
-                        .as_ref()
-                        .map(|words| format!(": {words}"))
-                        .unwrap_or_default()
-                )
+                let words = fails.as_deref().map(|words| format!(": {words}"));
+                format!("asks {question:?}{}", words.unwrap_or_default())
             });
-            answer(&self.model, seen, question, as_of, words);
+            let asked = view::Asked {
+                question,
+                as_of,
+                fails,
+            };
+            let state = self.model.as_of(as_of);
+            view::answer(world, asked, &state, &self.model.switches);
         }
-        if let Some(shown) = &mut self.shown {
-            shown.railway = seen.clone();
+        let Some(shown) = &mut self.shown else {
+            return;
+        };
+        // What was answered before may have been bent since by whoever asks.
+        for question in questions {
+            match (question, &world.railway) {
+                (Question::Railway(railway::Question::History), Seen::Facts(seen)) => {
+                    shown.staged = count(&seen.staged);
+                }
+                (Question::Page(page), _) => {
+                    if let Some(answer) = world.pages.get(&page.url) {
+                        shown.pages.insert(page.url.clone(), answer.clone());
+                    }
+                }
+                (Question::Railway(_), _) => {}
+            }
         }
     }
 
@@ -448,14 +414,20 @@ impl Scene {
     ) -> (Option<Result<(), Failure>>, Duration) {
         let number = self.sent.len();
         let (commit, run) = seat;
+        let write = Arc::new(write.clone());
         self.counts.actions += 1;
+        let word = word(&write);
+        if let Some(position) = WORDS.iter().position(|known| *known == word) {
+            self.counts.by_word[position] += 1;
+        }
         self.sent.push(Sent {
             at: self.model.now,
             commit,
             run,
             look: self.counts.looks,
             looked_at: self.shown.as_ref().map_or(self.model.now, |shown| shown.at),
-            write: write.clone(),
+            mark: write.mark(),
+            write: Arc::clone(&write),
             end: Ended::Crashed,
         });
         oracles::judge_sent(self, message);
@@ -466,17 +438,17 @@ impl Scene {
         let mut delay = Duration::ZERO;
         let lost = || Some(Err(Failure::Unclear("the connection was lost".to_owned())));
         let result = match fault {
-            None => Some(self.model.perform(write, message, secrets, number)),
+            None => Some(self.model.perform(&write, message, secrets, number)),
             Some(WriteFault::NotDone(failure)) => Some(Err(failure)),
             Some(WriteFault::LostBefore) => lost(),
             Some(WriteFault::LostAfter) => {
-                let _ = self.model.perform(write, message, secrets, number);
+                let _ = self.model.perform(&write, message, secrets, number);
                 lost()
             }
             Some(WriteFault::Late(seconds)) => {
                 self.late.push((
                     self.model.now + SignedDuration::from_secs(seconds),
-                    write.clone(),
+                    Arc::clone(&write),
                     message.to_owned(),
                     secrets.clone(),
                     number,
@@ -485,26 +457,26 @@ impl Scene {
             }
             Some(WriteFault::Twice) => {
                 self.counts.duplicates += 1;
-                let first = self.model.perform(write, message, secrets, number);
-                let _ = self.model.perform(write, message, secrets, number);
+                let first = self.model.perform(&write, message, secrets, number);
+                let _ = self.model.perform(&write, message, secrets, number);
                 Some(first)
             }
             Some(WriteFault::Slow(seconds)) => {
                 delay = Duration::from_secs(seconds);
-                Some(self.model.perform(write, message, secrets, number))
+                Some(self.model.perform(&write, message, secrets, number))
             }
             Some(WriteFault::FailsWhenApplied) => {
                 if matches!(write.what, What::Patch(_)) {
                     self.model.next_patch_fails =
                         Some("Cannot apply: a volume is being migrated".to_owned());
                 }
-                let result = self.model.perform(write, message, secrets, number);
+                let result = self.model.perform(&write, message, secrets, number);
                 self.model.next_patch_fails = None;
                 Some(result)
             }
             Some(WriteFault::Crash(crash)) => {
                 if crash == Crash::After {
-                    let _ = self.model.perform(write, message, secrets, number);
+                    let _ = self.model.perform(&write, message, secrets, number);
                 }
                 None
             }
@@ -519,10 +491,18 @@ impl Scene {
                 Some(Ok(())) => "accepted".to_owned(),
                 Some(Err(failure)) => format!("{failure:?}"),
             };
-            format!("write {number}: {} → {words}", write_words(write, message))
+            format!("write {number}: {} → {words}", write_words(&write, message))
         });
         oracles::judge_applied(self);
         (result, delay)
+    }
+}
+
+fn count(staged: &Seen<railway::Staged>) -> Seen<usize> {
+    match staged {
+        Seen::Facts(staged) => Seen::Facts(staged.paths.len()),
+        Seen::Unseen(words) => Seen::Unseen(words.clone()),
+        Seen::Unasked => Seen::Unasked,
     }
 }
 
@@ -537,81 +517,17 @@ fn ended(result: Option<&Result<(), Failure>>) -> Ended {
     }
 }
 
+fn word(write: &Write) -> &'static str {
+    match &write.what {
+        What::Patch(_) => "patch",
+        What::One(action) => action.word(),
+    }
+}
+
 fn write_words(write: &Write, message: &str) -> String {
     match &write.what {
         What::Patch(_) => message.to_owned(),
         What::One(action) => format!("{action:?}"),
-    }
-}
-
-fn answer(
-    model: &Model,
-    seen: &mut Railway,
-    question: &Question,
-    as_of: Timestamp,
-    words: Option<String>,
-) {
-    let state = model.as_of(as_of);
-    let Question::Railway(question) = question else {
-        return;
-    };
-    match (question, words) {
-        (railway::Question::History, Some(words)) => {
-            seen.staged = Seen::Unseen(words.clone());
-            seen.history = Seen::Unseen(words);
-        }
-        (railway::Question::History, None) => {
-            let (staged, history) = view::answered_history(&state, as_of);
-            seen.staged = Seen::Facts(staged);
-            seen.history = Seen::Facts(history);
-        }
-        // Names are for people: no plan asks for them.
-        (railway::Question::Authors, _) => {}
-        (railway::Question::Written, words) => {
-            seen.written = words.map_or_else(|| Seen::Facts(view::written(&state)), Seen::Unseen);
-        }
-        (
-            railway::Question::Snapshot {
-                service,
-                deployment,
-            },
-            words,
-        ) => {
-            let Some(Seen::Facts(facts)) = seen.services.get_mut(service) else {
-                return;
-            };
-            if let Seen::Facts(kept) = &mut facts.kept
-                && let Some(kept) = kept.iter_mut().find(|kept| kept.id == *deployment)
-            {
-                let started = view::snapshot(&state.services[service], deployment);
-                kept.variables = match (started, words) {
-                    (Some(started), None) => Seen::Facts(started),
-                    (None, None) => Seen::Unseen("it is not there".to_owned()),
-                    (_, Some(words)) => Seen::Unseen(words),
-                };
-            }
-        }
-        (railway::Question::Push { service }, words) => {
-            if let Some(Seen::Facts(facts)) = seen.services.get_mut(service) {
-                facts.push_to_deploy = words.map_or(Seen::Facts(false), Seen::Unseen);
-            }
-        }
-        (railway::Question::Kept { service }, words) => {
-            if let Some(Seen::Facts(facts)) = seen.services.get_mut(service) {
-                facts.kept = words.map_or_else(
-                    || Seen::Facts(view::kept(&state.services[service], &model.switches, as_of)),
-                    Seen::Unseen,
-                );
-            }
-        }
-        (railway::Question::Log { service }, words) => {
-            if let Some(Seen::Facts(facts)) = seen.services.get_mut(service) {
-                facts.log = words.map_or_else(
-                    || Seen::Facts(vec!["Error: no such file".to_owned()]),
-                    Seen::Unseen,
-                );
-            }
-        }
     }
 }
 
@@ -652,17 +568,11 @@ impl Provider for Seat<'_> {
     async fn observe(&self, _: &Scope) -> Result<World, Failure> {
         let (result, delay) = self.stage.scene().look();
         self.stage.clock.sleep(delay + LATENCY).await;
-        Ok(World {
-            railway: Seen::Facts(result?),
-            pages: BTreeMap::new(),
-            secrets: BTreeMap::new(),
-        })
+        result
     }
 
     async fn answer(&self, world: &mut World, questions: &BTreeSet<Question>) {
-        if let Seen::Facts(seen) = &mut world.railway {
-            self.stage.scene().answer(seen, questions);
-        }
+        self.stage.scene().answer(world, questions);
         self.stage.clock.sleep(LATENCY).await;
     }
 
@@ -679,18 +589,16 @@ pub fn is_fresh(write: &Write) -> bool {
     }
 }
 
-/// The services that a write is about.
+/// The services that a write is about; "" for what all share.
 pub fn services(write: &Write) -> BTreeSet<String> {
+    let name = |service: Option<&railway::Named>| {
+        service.map_or(SHARED.to_owned(), |service| service.name.clone())
+    };
     match &write.what {
         What::Patch(changes) => changes
             .iter()
-            .filter_map(|change| change.of.service())
-            .map(|service| service.name.clone())
+            .map(|change| name(change.of.service()))
             .collect(),
-        What::One(action) => action
-            .service()
-            .map(|service| service.name.clone())
-            .into_iter()
-            .collect(),
+        What::One(action) => BTreeSet::from([name(action.service())]),
     }
 }

@@ -53,8 +53,20 @@ pub struct Switches {
     pub first_look_has_history: bool,
     /// Whether a variable set outside a patch is in the history.
     pub direct_edits_in_history: bool,
-    /// Whether a redeployment takes the variables of now, not those of the deployment that it repeats.
+    /// Whether a redeployment takes the variables and settings of now, not those of the deployment that it repeats.
     pub redeploy_takes_current: bool,
+    /// Whether a shared variable redeploys the services that refer to it.
+    pub shared_redeploys: bool,
+    /// Whether a deployment's `meta` tells the settings that it runs with.
+    pub meta_settings: bool,
+    /// Whether the credentials of a registry read as stars; else they read as nothing.
+    pub registry_stars: bool,
+    /// Whether a sealed variable is named in a deployment's snapshot.
+    pub snapshot_has_sealed: bool,
+    /// Whether writing the value that a variable already has counts as writing it.
+    pub rewrites_show: bool,
+    /// Seconds for which an older page may be shown.
+    pub page_lag: i64,
 }
 
 impl Switches {
@@ -85,6 +97,37 @@ impl Switches {
             first_look_has_history: chance.percent(60),
             direct_edits_in_history: chance.percent(50),
             redeploy_takes_current: chance.percent(50),
+            shared_redeploys: chance.percent(50),
+            meta_settings: chance.percent(65),
+            registry_stars: chance.percent(50),
+            snapshot_has_sealed: chance.percent(50),
+            rewrites_show: chance.percent(50),
+            page_lag: chance.pick(&[0, 0, 2, 5]),
+        }
+    }
+
+    /// The likeliest of them.
+    pub fn plain() -> Switches {
+        Switches {
+            patch_commit: PatchCommit::Stored,
+            applied_at: AppliedAt::Together,
+            over_staged: OverStaged::Leaves,
+            meta_patch_id: true,
+            rollback_copies_patch_id: false,
+            noop_deploys: false,
+            airport_codes: false,
+            store_image_deploys: false,
+            patch_lag: 0,
+            tells_updated_at: true,
+            first_look_has_history: true,
+            direct_edits_in_history: false,
+            redeploy_takes_current: true,
+            shared_redeploys: true,
+            meta_settings: true,
+            registry_stars: true,
+            snapshot_has_sealed: true,
+            rewrites_show: true,
+            page_lag: 0,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Many schedules on all processors, and what they came to.
 
 use super::play::Report;
+use super::stage::WORDS;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
@@ -16,6 +17,9 @@ pub struct Tally {
     pub crashes: usize,
     pub hands: usize,
     pub slowest: usize,
+    /// Writes by what they do.
+    pub by_word: BTreeMap<&'static str, usize>,
+    pub consents: usize,
     /// In the words of people, by seed.
     pub violations: Vec<String>,
 }
@@ -60,13 +64,32 @@ impl Tally {
         }
     }
 
-    fn add(&mut self, report: &Report) {
+    /// The writes by what they do, in words.
+    pub fn writes(&self) -> String {
+        let writes = self.by_word.iter();
+        let words: Vec<String> = writes
+            .map(|(word, count)| format!("{count} {word}"))
+            .collect();
+        format!("writes: {}", words.join(", "))
+    }
+
+    /// What no write did.
+    pub fn untried(&self) -> impl Iterator<Item = &'static str> {
+        let is_untried = |word: &&str| self.by_word.get(word).is_none_or(|count| *count == 0);
+        WORDS.into_iter().filter(is_untried)
+    }
+
+    pub fn add(&mut self, report: &Report) {
         self.looks += report.counts.looks;
         self.actions += report.counts.actions;
         self.faults += report.counts.faults;
         self.crashes += report.counts.crashes;
         self.hands += report.counts.hands;
         self.slowest = self.slowest.max(report.counts.quiet_looks);
+        self.consents += report.counts.consents;
+        for (word, count) in WORDS.iter().zip(report.counts.by_word) {
+            *self.by_word.entry(word).or_default() += count;
+        }
     }
 }
 
@@ -79,12 +102,15 @@ impl fmt::Display for Tally {
             crashes,
             hands,
             slowest,
+            by_word: _,
+            consents,
             violations,
         } = self;
         write!(
             out,
-            "{looks} looks, {actions} actions, {faults} faults, {crashes} crashes, {hands} edits by hand, {} violations; slowest to settle {slowest} looks",
-            violations.len()
+            "{looks} looks, {actions} actions, {faults} faults, {crashes} crashes, {hands} edits by hand, {consents} consents used, {} violations; slowest to settle {slowest} looks; {}",
+            violations.len(),
+            self.writes()
         )
     }
 }

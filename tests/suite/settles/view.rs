@@ -1,17 +1,38 @@
 //! The simulated Railway as a look shows it, whole or with parts missing.
 
+mod answers;
+
+pub use answers::{Asked, answer, page};
+
 use super::chance::Chance;
-use super::deployment::{Held, active, shown};
-use super::model::{REGIONS, State, Stored};
+use super::deployment::{Held, Run, Variables, active, is_kept, status};
+use super::model::{State, Stored};
 use super::switches::Switches;
 use jiff::Timestamp;
 use reconciler::world::Seen;
 use reconciler::world::railway::{
-    Deployment, History, Named, Patch, PatchState, Railway, Service, Settings, Staged, Status,
-    Variable, Written,
+    Deployment, History, Named, Patch, PatchState, Railway, Service, Staged, Status, Variable,
 };
 use reconciler::world::secret::Secret;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Regions by airport code and name.
+pub const REGIONS: &[(&str, &str)] = &[
+    ("sfo", "us-west2"),
+    ("ams", "europe-west4"),
+    ("sin", "asia-southeast1"),
+];
+/// A region by its name, whichever it was called by.
+pub fn long_region(region: &str) -> &str {
+    REGIONS
+        .iter()
+        .find(|(code, _)| *code == region)
+        .map_or(region, |(_, name)| name)
+}
+
+/// The id of the environment.
+pub const ENVIRONMENT: &str = "environment-1";
 
 /// What of a look cannot be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +46,7 @@ pub enum Missing {
     Values,
     /// A deployment is in a state that nobody knows.
     Status,
+    Shared,
 }
 
 pub const MISSING: &[Missing] = &[
@@ -35,11 +57,12 @@ pub const MISSING: &[Missing] = &[
     Missing::History,
     Missing::Values,
     Missing::Status,
+    Missing::Shared,
 ];
 
 /// How many patches the first look brings, and how many an answer.
-const FIRST: usize = 10;
-const ANSWERED: usize = 30;
+pub const FIRST: usize = 10;
+pub const ANSWERED: usize = 30;
 
 /// The first look.
 pub fn railway(state: &State, switches: &Switches, at: Timestamp) -> Railway {
@@ -57,7 +80,7 @@ pub fn railway(state: &State, switches: &Switches, at: Timestamp) -> Railway {
             name: "shop".to_owned(),
         },
         environment: Named {
-            id: "environment-1".to_owned(),
+            id: ENVIRONMENT.to_owned(),
             name: "production".to_owned(),
         },
         services: state
@@ -66,7 +89,7 @@ pub fn railway(state: &State, switches: &Switches, at: Timestamp) -> Railway {
             .map(|(name, stored)| (name.clone(), Seen::Facts(service(stored, switches, at))))
             .collect(),
         elsewhere: BTreeSet::new(),
-        shared: Seen::Facts(BTreeMap::new()),
+        shared: Seen::Facts(shown_variables(&state.shared)),
         staged,
         history,
         written: Seen::Unasked,
@@ -92,12 +115,8 @@ fn service(stored: &Stored, switches: &Switches, at: Timestamp) -> Service {
         id: stored.id.clone(),
         source: stored.source.clone(),
         updates_itself: stored.updates_itself,
-        settings: Settings {
-            ready: stored.ready.clone(),
-            cron: stored.has_schedule.then(|| "0 3 * * *".to_owned()),
-            ..Settings::default()
-        },
-        has_registry: None,
+        settings: (*stored.settings).clone(),
+        has_registry: (stored.registry.is_some() && switches.registry_stars).then_some(true),
         placement: Seen::Facts(
             stored
                 .placement
@@ -105,17 +124,11 @@ fn service(stored: &Stored, switches: &Switches, at: Timestamp) -> Service {
                 .map(|(name, count)| (region(name), *count))
                 .collect(),
         ),
-        variables: Seen::Facts(
-            stored
-                .variables
-                .iter()
-                .map(|(name, held)| (name.clone(), variable(held)))
-                .collect(),
-        ),
+        variables: Seen::Facts(shown_variables(&stored.variables)),
         has_volume: stored.has_volume,
-        domains: Vec::new(),
+        domains: stored.domain.iter().cloned().collect(),
         updated_at: switches.tells_updated_at.then_some(stored.updated_at),
-        newest: newest.map(|position| shown(&stored.runs, position, at, switches.meta_patch_id)),
+        newest: newest.map(|position| shown(stored, position, at, switches)),
         active: active(&stored.runs, at),
         push_to_deploy: Seen::Unasked,
         kept: Seen::Unasked,
@@ -123,15 +136,42 @@ fn service(stored: &Stored, switches: &Switches, at: Timestamp) -> Service {
     }
 }
 
-fn variable(held: &Held) -> Variable {
-    Variable {
-        value: (!held.sealed).then(|| Secret::new(&*held.value)),
-        sealed: held.sealed,
+/// A deployment as a look shows it.
+fn shown(stored: &Stored, position: usize, at: Timestamp, switches: &Switches) -> Deployment {
+    let run: &Run = &stored.runs[position];
+    let tells = switches.meta_settings;
+    let file = stored.by_file.as_ref().filter(|_| tells);
+    Deployment {
+        id: run.id.clone(),
+        can_rollback: is_kept(&stored.runs, position, at),
+        status: status(&stored.runs, position, at),
+        created_at: run.created_at,
+        image: run.load.image.clone(),
+        commit: run.load.commit.clone(),
+        patch: run.patch.clone().filter(|_| switches.meta_patch_id),
+        stopped: run.is_stopped(at),
+        settings: tells.then(|| (*run.load.settings).clone()),
+        by_file: file
+            .map(|value| (value.name(), "railway.json".to_owned()))
+            .into_iter()
+            .collect(),
+        variables: Seen::Unasked,
     }
 }
 
+fn shown_variables(variables: &Variables) -> BTreeMap<String, Variable> {
+    let variable = |held: &Held| Variable {
+        value: (!held.sealed).then(|| Secret::new(&*held.value)),
+        sealed: held.sealed,
+    };
+    variables
+        .iter()
+        .map(|(name, held)| (name.clone(), variable(held)))
+        .collect()
+}
+
 /// What is staged.
-pub fn staged(state: &State) -> Staged {
+fn staged(state: &State) -> Staged {
     let path = |(service, part): &(String, super::model::Part)| {
         format!("services.{service}.{}", part.field())
     };
@@ -141,38 +181,8 @@ pub fn staged(state: &State) -> Staged {
     }
 }
 
-/// When each variable was written, as far as it is told.
-pub fn written(state: &State) -> BTreeMap<(String, String), Written> {
-    let of_service = |stored: &Stored| {
-        let id = stored.id.clone();
-        stored
-            .variables
-            .iter()
-            .map(move |(name, held)| {
-                let written = Written {
-                    created_at: held.written_at,
-                    updated_at: held.written_at,
-                };
-                ((id.clone(), name.clone()), written)
-            })
-            .collect::<Vec<_>>()
-    };
-    state.services.values().flat_map(of_service).collect()
-}
-
-/// The variables that a deployment was started with.
-pub fn snapshot(stored: &Stored, deployment: &str) -> Option<BTreeMap<String, Option<Secret>>> {
-    let run = stored.runs.iter().find(|run| run.id == deployment)?;
-    let started = run.load.variables.iter().map(|(name, held)| {
-        // A reference is rendered, and what is sealed is not told.
-        let is_told = !held.sealed && !held.value.contains("${{");
-        (name.clone(), is_told.then(|| Secret::new(&*held.value)))
-    });
-    Some(started.collect())
-}
-
 fn history(state: &State, count: usize, at: Timestamp) -> History {
-    let known: Vec<_> = state
+    let known: Vec<&Arc<_>> = state
         .patches
         .iter()
         .rev()
@@ -183,6 +193,7 @@ fn history(state: &State, count: usize, at: Timestamp) -> History {
         .take(count)
         .map(|patch| Patch {
             id: patch.id.clone(),
+            begun_at: patch.created_at,
             at: if patch.applied_at <= at {
                 patch.applied_at
             } else {
@@ -205,53 +216,61 @@ fn history(state: &State, count: usize, at: Timestamp) -> History {
     }
 }
 
-/// What the question for the history is answered with.
-pub fn answered_history(state: &State, at: Timestamp) -> (Staged, History) {
-    (staged(state), history(state, ANSWERED, at))
-}
-
-/// What Railway keeps of a service, newest first.
-pub fn kept(stored: &Stored, switches: &Switches, at: Timestamp) -> Vec<Deployment> {
-    (0..stored.runs.len())
-        .rev()
-        .filter(|position| stored.runs[*position].created_at <= at)
-        .map(|position| shown(&stored.runs, position, at, switches.meta_patch_id))
-        .collect()
+/// What of a look could not be had, and of which service, where it is of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hidden {
+    pub what: Missing,
+    pub service: String,
 }
 
 /// Takes a part of a look away.
-pub fn hide(railway: &mut Railway, missing: Missing, chance: &mut Chance) {
+pub fn hide(railway: &mut Railway, missing: Missing, chance: &mut Chance) -> Hidden {
     const WHY: &str = "Railway says: Problem processing request";
     let names: Vec<String> = railway.services.keys().cloned().collect();
     let name = chance.pick(&names);
     match missing {
         Missing::Service => {
-            railway.services.insert(name, Seen::Unseen(WHY.to_owned()));
+            railway
+                .services
+                .insert(name.clone(), Seen::Unseen(WHY.to_owned()));
         }
         Missing::Staged => railway.staged = Seen::Unseen(WHY.to_owned()),
         Missing::History => railway.history = Seen::Unseen(WHY.to_owned()),
-        Missing::Values => railway.services.values_mut().for_each(mask),
-        Missing::Variables | Missing::Placement | Missing::Status => {
-            let Some(Seen::Facts(service)) = railway.services.get_mut(&name) else {
-                return;
-            };
-            match missing {
-                Missing::Variables => service.variables = Seen::Unseen(WHY.to_owned()),
-                Missing::Placement => service.placement = Seen::Unseen(WHY.to_owned()),
-                _ => {
-                    if let Some(newest) = &mut service.newest {
-                        newest.status = Status::Unknown("HIBERNATING".to_owned());
-                    }
+        Missing::Shared => railway.shared = Seen::Unseen(WHY.to_owned()),
+        Missing::Values => {
+            mask(&mut railway.shared);
+            for service in railway.services.values_mut() {
+                if let Seen::Facts(service) = service {
+                    mask(&mut service.variables);
                 }
+            }
+        }
+        Missing::Variables | Missing::Placement | Missing::Status => {
+            if let Some(Seen::Facts(service)) = railway.services.get_mut(&name) {
+                hide_of(service, missing, WHY);
+            }
+        }
+    }
+    Hidden {
+        what: missing,
+        service: name,
+    }
+}
+
+fn hide_of(service: &mut Service, missing: Missing, why: &str) {
+    match missing {
+        Missing::Variables => service.variables = Seen::Unseen(why.to_owned()),
+        Missing::Placement => service.placement = Seen::Unseen(why.to_owned()),
+        _ => {
+            if let Some(newest) = &mut service.newest {
+                newest.status = Status::Unknown("HIBERNATING".to_owned());
             }
         }
     }
 }
 
-fn mask(service: &mut Seen<Service>) {
-    if let Seen::Facts(service) = service
-        && let Seen::Facts(variables) = &mut service.variables
-    {
+fn mask(variables: &mut Seen<BTreeMap<String, Variable>>) {
+    if let Seen::Facts(variables) = variables {
         variables
             .values_mut()
             .for_each(|variable| variable.value = None);
@@ -268,6 +287,9 @@ pub fn filled(mut railway: Railway) -> Railway {
             patches: Vec::new(),
             is_whole: true,
         });
+    }
+    if let Seen::Unseen(_) = railway.shared {
+        railway.shared = Seen::Facts(BTreeMap::new());
     }
     for service in railway.services.values_mut() {
         if let Seen::Facts(service) = service {

@@ -354,6 +354,7 @@ images:
   ghcr.io/shop/web:failed: { outcome: failed, log: ["no such file: server.js", "the key was rotated-value-1 of shared-canary, level verbose-canary"] }
   ghcr.io/shop/web:crashed: { outcome: crashed, log: ["panic: no such column"] }
   ghcr.io/shop/web:slow: { outcome: never_ready, log: [waiting for migrations] }
+  ghcr.io/shop/web:done: { outcome: exits }
   ghcr.io/shop/web:gated: { outcome: needs_approval }
 commits:
   aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa: {}

@@ -513,6 +513,24 @@ async fn a_deployment_that_was_stopped_by_hand_is_started_again_where_git_says_w
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_sleeps_or_has_done_its_work_is_not_started_again() {
+    const ASLEEP: &str = "{ image: \"ghcr.io/shop/web:1\", sleep: true }";
+    const DONE: &str = "{ image: \"ghcr.io/shop/web:done\", ready: { absent: true } }";
+    for answer in Switches::answers("exited_is_stopped") {
+        for spec in [ASLEEP, DONE] {
+            let stage = switched("exited_is_stopped", answer).desired(&service("web", spec));
+            stage.apply_wholly().await;
+            let made = stage.effects().len();
+            stage.wait(60 * 60).await;
+
+            let applied = stage.apply_wholly().await;
+
+            assert_eq!(stage.effects().len(), made, "{}", applied.last());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_deployment_that_railway_made_by_itself_is_no_difference() {
     let stage = shop().desired(&service(
         "web",
