@@ -38,7 +38,13 @@ pub struct Railway {
     pub written: Seen<BTreeMap<(String, String), Written>>,
     /// Region keys that mean the same place: the other name of each (facts/railway.md 8, "Regions").
     pub region_names: BTreeMap<String, String>,
+    /// What it is compared with later, to know whether anything moved; nothing where Railway does not tell.
+    pub pulse: Option<Pulse>,
 }
+
+/// A digest of what moves when anything happens in an environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pulse(pub [u8; 16]);
 
 /// When a variable was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -215,6 +215,7 @@ impl Written {
                         .collect(),
                 )
             }),
+            pulse: None,
             region_names: self
                 .regions
                 .iter()

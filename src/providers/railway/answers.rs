@@ -3,6 +3,7 @@
 use super::Place;
 use super::deploy::{self, text};
 use super::exchange::Problem;
+use super::pulse::pulse;
 use crate::providers::Scope;
 use crate::world::railway::{
     Active, Deployment, Field, History, Named, Patch, PatchState, Railway, Service, SettingName,
@@ -90,6 +91,7 @@ pub fn railway(
         history,
         written: Seen::Unasked,
         region_names: region_names(&data["regions"]),
+        pulse: pulse(environment),
     })
 }
 

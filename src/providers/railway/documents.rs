@@ -11,7 +11,7 @@ macro_rules! project_parts {
 /// What a plan reads of an environment. Objects that are not nullable but whose id is (`Deployment.service`, …) are never selected (facts/railway.md 2.1).
 macro_rules! environment_parts {
     () => {
-        "fragment EnvironmentParts on Environment { id name unmergedChangesCount config(decryptVariables: true) serviceInstances(first: $page) { ...Instances } }
+        "fragment EnvironmentParts on Environment { id name configEtag unmergedChangesCount config(decryptVariables: true) serviceInstances(first: $page) { ...Instances } }
 fragment Instances on EnvironmentServiceInstancesConnection { edges { node { serviceId serviceName updatedAt latestDeployment { ...DeploymentParts } activeDeployments { id status deploymentStopped instances { status } } } } pageInfo { hasNextPage endCursor } }
 "
     };

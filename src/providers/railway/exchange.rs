@@ -1,5 +1,6 @@
 //! One GraphQL exchange with Railway: the request, and by what its answer says, one of the names of failure.
 
+use super::allowance::Allowance;
 use crate::clock::Clock;
 use crate::config::Token;
 use crate::kinds::shown::one_line;
@@ -42,6 +43,7 @@ pub(super) struct Exchange {
     ahead: Arc<AtomicI64>,
     /// Until when nothing is sent, because Railway asked for it.
     quiet: Arc<Mutex<Option<Timestamp>>>,
+    allowance: Arc<Mutex<Option<Allowance>>>,
 }
 
 /// What a read brought: data, and the places where it failed.
@@ -125,6 +127,7 @@ impl Exchange {
             bytes: Arc::default(),
             ahead: Arc::new(AtomicI64::new(UNKNOWN)),
             quiet: Arc::default(),
+            allowance: Arc::default(),
         })
     }
 
@@ -144,6 +147,7 @@ impl Exchange {
             token,
             // Railway counts the requests of each token.
             quiet: Arc::default(),
+            allowance: Arc::default(),
             ..self.clone()
         }
     }
@@ -158,6 +162,10 @@ impl Exchange {
 
     pub(super) fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn allowance(&self) -> Option<Allowance> {
+        self.allowance.lock().ok().and_then(|allowance| *allowance)
     }
 
     pub(super) fn clock_ahead_seconds(&self) -> Option<i64> {
@@ -285,6 +293,12 @@ impl Exchange {
             .fetch_add(response.body().len(), Ordering::Relaxed);
         let now = self.clock.now();
         self.note_offset(response.headers(), now);
+        if let (Some(told), Ok(mut allowance)) = (
+            Allowance::of(response.headers(), now),
+            self.allowance.lock(),
+        ) {
+            *allowance = Some(told);
+        }
         if response.status() == StatusCode::TOO_MANY_REQUESTS {
             let until = retry_at(response.headers(), now);
             if let Ok(mut quiet) = self.quiet.lock() {

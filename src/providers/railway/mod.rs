@@ -1,19 +1,22 @@
 //! Railway: one look in one request, one write in one request, over its GraphQL API.
 
+mod allowance;
 pub mod answers;
 mod deploy;
 pub mod documents;
 mod exchange;
 pub mod patch;
+pub mod pulse;
 
 use crate::clock::Clock;
 use crate::config::Token;
 use crate::plan::write::{What, Write};
 use crate::providers::http::Transport;
 use crate::providers::{Scope, Secrets};
-use crate::world::railway::{self, Named, PatchState, Question, Railway, SettingValue};
+use crate::world::railway::{self, Named, PatchState, Pulse, Question, Railway, SettingValue};
 use crate::world::secret::{Scrubber, Secret};
 use crate::world::{Failure, Seen};
+pub use allowance::Allowance;
 use exchange::{Exchange, one_line_long};
 pub use exchange::{Purpose, Reply};
 use serde_json::{Value, json};
@@ -121,6 +124,35 @@ impl Client {
     /// How many requests were sent so far.
     pub fn requests(&self) -> usize {
         self.exchange.requests()
+    }
+
+    /// What Railway last said about the budget of the token.
+    pub fn allowance(&self) -> Option<Allowance> {
+        self.exchange.allowance()
+    }
+
+    /// Whether anything moves in environments, each by its id, in one request for every 25 of them.
+    /// Nothing for one of which Railway does not tell.
+    ///
+    /// # Errors
+    /// As a [`Failure`].
+    pub async fn pulses(&self, environments: &[String]) -> Result<Vec<Option<Pulse>>, Failure> {
+        let mut pulses = Vec::with_capacity(environments.len());
+        for together in environments.chunks(pulse::TOGETHER) {
+            let mut variables = serde_json::Map::new();
+            variables.insert("page".to_owned(), json!(PAGE));
+            for (position, id) in together.iter().enumerate() {
+                variables.insert(format!("e{position}"), json!(id));
+            }
+            let document = pulse::document(together.len());
+            let answer = self
+                .exchange
+                .read(&document, Value::Object(variables))
+                .await?;
+            let told = (0..together.len()).map(|position| &answer.data[format!("b{position}")]);
+            pulses.extend(told.map(pulse::pulse));
+        }
+        Ok(pulses)
     }
 
     /// How many bytes of answers were read so far, unpacked.

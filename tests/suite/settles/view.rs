@@ -93,6 +93,7 @@ pub fn railway(state: &State, switches: &Switches, at: Timestamp) -> Railway {
         staged,
         history,
         written: Seen::Unasked,
+        pulse: None,
         region_names: REGIONS
             .iter()
             .flat_map(|(code, name)| {

@@ -119,6 +119,7 @@ fn seen() -> Railway {
         written: Seen::Unasked,
         history: Seen::Facts(History::default()),
         region_names: BTreeMap::new(),
+        pulse: None,
     }
 }
 

@@ -1,0 +1,340 @@
+//! One environment as the controller knows it between passes, and how it is shown.
+
+use super::agenda::Agenda;
+use super::pass::{Miss, Passed, Sight, Work, told_key};
+use crate::clock::Clock;
+use crate::interrupt::{Stop, interrupt};
+use crate::kinds::API_VERSION;
+use crate::manifest::Desired;
+use crate::plan::gate::Memory;
+use crate::plan::stance;
+use crate::providers::notify::{Receiver, receivers};
+use crate::providers::{Provider, Secrets};
+use crate::repository::{Accepted, Before, Id};
+use crate::status::Status;
+use crate::status::changes::{Picture, Teller, changes, made};
+use crate::status::conditions::Known;
+use crate::status::event::{Event, What};
+use crate::status::view::{Commit, NotAccepted, ServiceHealth, View};
+use crate::store::Store;
+use crate::store::lease::Lease;
+use crate::world::health::Healths;
+use crate::world::railway::Pulse;
+use crate::world::{Failure, Seen};
+use jiff::Timestamp;
+use std::sync::Arc;
+
+/// One environment.
+pub struct Led {
+    /// Its directory in the repository.
+    pub directory: String,
+    /// What is in force.
+    pub in_force: Accepted,
+    /// That commit, for people.
+    pub commit: Commit,
+    /// The newest commit, where it is not in force.
+    pub not_accepted: Option<NotAccepted>,
+    /// When what is due.
+    pub agenda: Agenda,
+    /// Who leads it, where it is us.
+    pub lease: Option<Arc<Lease>>,
+    /// To know whether anything moved.
+    pub pulse: Option<Pulse>,
+    /// Railway's id of it, once it was seen.
+    pub id: Option<String>,
+    /// The newest commit that was fully done.
+    pub done: Option<Option<String>>,
+    /// Who is told what happens.
+    pub receivers: Vec<Receiver>,
+    /// What people left for the controller.
+    pub marks: stance::Marks,
+    /// What people were told already.
+    pub picture: Option<Picture>,
+    /// What the last look showed.
+    pub status: Option<Status>,
+    provider: Arc<dyn Provider>,
+    secrets: Secrets,
+    before: Option<(Option<String>, Id, Before)>,
+    memory: Memory,
+    looked_at: Option<Timestamp>,
+    unseen: Unseen,
+    running: Option<Arc<Stop>>,
+}
+
+/// How long nothing could be seen.
+#[derive(Default)]
+struct Unseen {
+    times: u32,
+    why: Option<String>,
+}
+
+/// So many looks in a row may fail before people are told: one may be chance.
+const OFTEN: u32 = 3;
+
+impl Led {
+    /// A new one; a look is due.
+    pub fn new(
+        directory: &str,
+        in_force: Accepted,
+        commit: Commit,
+        provider: Arc<dyn Provider>,
+        secrets: Secrets,
+        now: Timestamp,
+    ) -> Led {
+        let mut led = Led {
+            directory: directory.to_owned(),
+            in_force,
+            commit,
+            not_accepted: None,
+            agenda: Agenda::new(),
+            lease: None,
+            pulse: None,
+            id: None,
+            done: None,
+            receivers: Vec::new(),
+            marks: stance::Marks::default(),
+            picture: None,
+            status: None,
+            provider,
+            secrets,
+            before: None,
+            memory: Memory::writing_since(now),
+            looked_at: None,
+            unseen: Unseen::default(),
+            running: None,
+        };
+        led.hear();
+        led
+    }
+
+    /// The name of the `Environment`.
+    pub fn name(&self) -> &str {
+        &self.in_force.desired.environment().name
+    }
+
+    /// Whether a pass goes on.
+    pub fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Another commit is in force: a pass that goes on stops between two actions, and the next one follows at once.
+    pub fn force(&mut self, in_force: Accepted, commit: Commit, now: Timestamp) {
+        let is_other = in_force.desired.digest() != self.in_force.desired.digest();
+        self.in_force = in_force;
+        self.commit = commit;
+        if is_other {
+            self.stop();
+            self.agenda.wake(now);
+            self.hear();
+        }
+    }
+
+    /// With other secrets from now on.
+    pub fn sit(&mut self, provider: Arc<dyn Provider>, secrets: Secrets) {
+        self.provider = provider;
+        self.secrets = secrets;
+        self.hear();
+    }
+
+    /// The secrets that it works with.
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
+    fn hear(&mut self) {
+        let spec = &self.in_force.desired.environment().spec;
+        let (known, missing) = receivers(self.name(), spec, &self.secrets);
+        for words in missing {
+            tracing::warn!(environment = self.name(), "somebody cannot be told: {words}");
+        }
+        self.receivers = known;
+    }
+
+    /// Stops a pass between two actions.
+    pub fn stop(&self) {
+        if let Some(running) = &self.running {
+            running.now();
+        }
+    }
+
+    /// What a pass works with; until [`Led::passed`] there is no other.
+    pub fn begin(&mut self, health: Healths) -> Work {
+        let (stop, interrupt) = interrupt();
+        let stop = Arc::new(stop);
+        self.running = Some(stop.clone());
+        Work {
+            name: self.name().to_owned(),
+            directory: self.directory.clone(),
+            in_force: self.in_force.clone(),
+            committed_at: self.commit.at.parse().ok(),
+            provider: self.provider.clone(),
+            secrets: self.secrets.clone(),
+            health,
+            memory: std::mem::take(&mut self.memory),
+            lease: self.lease.take(),
+            picture: None,
+            done: self.done.take(),
+            before: self.before.take(),
+            stop,
+            interrupt,
+        }
+    }
+
+    /// What came of a pass. The result says what people are to be told.
+    pub fn passed(&mut self, passed: Passed, by: &str, clock: &Clock) -> (Vec<Event>, Option<Sight>) {
+        let now = clock.now();
+        let work = passed.work;
+        self.running = None;
+        let is_of_now = work.in_force.commit == self.in_force.commit;
+        let is_new = self.lease.is_none() && work.lease.is_some();
+        (self.memory, self.lease, self.done, self.before) =
+            (work.memory, work.lease, work.done, work.before);
+        if work.picture.is_some() {
+            self.picture = work.picture;
+        }
+        let teller = Teller {
+            at: now,
+            environment: &work.name,
+            by,
+        };
+        let mut events = Vec::new();
+        if let Some(lease) = self.lease.as_ref().filter(|_| is_new && self.looked_at.is_none()) {
+            let led = What::Led {
+                epoch: lease.epoch(),
+            };
+            events.push(teller.event(Some(&self.commit), led));
+        }
+        let jitter = |time| clock.jittered(time);
+        let sight = match passed.result {
+            Ok(sight) => {
+                self.marks = passed.marks;
+                self.unseen = Unseen::default();
+                self.looked_at = Some(passed.begun);
+                for outcome in &sight.outcomes {
+                    let what = made(&sight.plan, &outcome.steps, &outcome.result);
+                    events.push(teller.event(Some(&self.commit), what));
+                }
+                self.pulse = sight.pulse;
+                self.id = Some(sight.id.clone());
+                self.status = Some(sight.status.clone());
+                self.agenda
+                    .looked(sight.next, sight.pulse.is_some(), jitter, now);
+                Some(sight)
+            }
+            Err(Miss::Stopped) => {
+                self.agenda.wake(now);
+                None
+            }
+            Err(Miss::Led(next)) => {
+                let until = now.saturating_add(next).unwrap_or(Timestamp::MAX);
+                self.agenda
+                    .looked(super::agenda::Next::At(until), false, jitter, now);
+                None
+            }
+            Err(Miss::Failed(failure)) => {
+                self.unseen.times += 1;
+                self.unseen.why = Some(failure.to_string());
+                let next = match failure {
+                    Failure::Throttled { until } => super::agenda::Next::At(until),
+                    Failure::Denied(_) | Failure::Refused(_) => super::agenda::Next::Denied,
+                    Failure::Passing(_) | Failure::Unclear(_) => super::agenda::Next::Again,
+                };
+                self.agenda.looked(next, false, jitter, now);
+                None
+            }
+        };
+        if !is_of_now {
+            self.agenda.wake(now);
+        }
+        (events, sight)
+    }
+
+    /// The events since the last picture, which is this one from now on.
+    pub fn told(&mut self, health: &[ServiceHealth], by: &str, now: Timestamp) -> Vec<Event> {
+        if self.lease.is_none() {
+            return Vec::new();
+        }
+        let suspended = self.marks.suspended.as_ref().map(Into::into);
+        let known = Known {
+            status: self.status.as_ref(),
+            unseen: self.unseen.why.as_deref().filter(|_| self.unseen.times >= OFTEN),
+            commit: Some(&self.commit),
+            not_accepted: self.not_accepted.as_ref(),
+            suspended: suspended.as_ref(),
+            health,
+        };
+        let picture = Picture::of(&known, self.picture.as_ref(), now);
+        let teller = Teller {
+            at: now,
+            environment: self.name(),
+            by,
+        };
+        let events = changes(self.picture.as_ref(), &picture, &teller);
+        self.picture = Some(picture);
+        events
+    }
+
+    /// Leaves what people were told to whoever leads it next.
+    pub fn keep_picture(&self, store: &Store) {
+        let Some(picture) = self.picture.clone() else {
+            return;
+        };
+        let (store, key) = (store.clone(), told_key(self.name()));
+        tokio::spawn(async move {
+            if let Err(failure) = store.save(&key, &picture).await {
+                tracing::warn!(%failure, "what people were told could not be written to the store");
+            }
+        });
+    }
+
+    /// How it is shown.
+    pub fn view(&self, controller: &str, health: Vec<ServiceHealth>, next: Option<Timestamp>) -> View {
+        let seconds = |at: Timestamp| format!("{at:.0}");
+        View {
+            api_version: API_VERSION,
+            kind: "EnvironmentView",
+            environment: self.name().to_owned(),
+            directory: self.directory.clone(),
+            commit: Some(self.commit.clone()),
+            not_accepted: self.not_accepted.clone(),
+            conditions: self
+                .picture
+                .as_ref()
+                .map(|picture| picture.conditions.clone())
+                .unwrap_or_default(),
+            suspended: self.marks.suspended.as_ref().map(Into::into),
+            health,
+            controller: controller.to_owned(),
+            looked_at: self.looked_at.map(seconds),
+            next_look_at: next.map(seconds),
+            status: self.status.clone(),
+        }
+    }
+
+    /// What git asks for.
+    pub fn desired(&self) -> &Desired {
+        &self.in_force.desired
+    }
+}
+
+/// How services answer, as it is shown.
+pub fn shown(health: &Healths) -> Vec<ServiceHealth> {
+    let of = |(service, seen): (&String, &Seen<crate::world::health::Health>)| {
+        let (is_healthy, since, words) = match seen {
+            Seen::Facts(health) => (
+                Some(health.is_healthy),
+                Some(format!("{:.0}", health.since)),
+                health.answered.clone(),
+            ),
+            Seen::Unseen(why) => (None, None, why.clone()),
+            Seen::Unasked => (None, None, "not asked yet".to_owned()),
+        };
+        ServiceHealth {
+            service: service.clone(),
+            is_healthy,
+            since,
+            words,
+        }
+    };
+    health.iter().map(of).collect()
+}

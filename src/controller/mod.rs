@@ -1,0 +1,746 @@
+//! When to make a pass, of which environment; never two at once for one. `git push` comes in here, and what is due.
+
+pub mod agenda;
+pub mod led;
+pub mod manifests;
+pub mod pace;
+pub mod pass;
+mod refused;
+pub mod seat;
+pub mod settings;
+
+use crate::clock::Clock;
+use crate::interrupt::Interrupt;
+use crate::providers::notify::{Beat, Notifier};
+use crate::providers::railway::Allowance;
+use crate::providers::{health, notify};
+use crate::repository::{Accepted, Id, Verdict};
+use crate::serve::{Asked, Board, Command, Git, Look, Metrics, Order};
+use crate::status::event::Event;
+use crate::store::journal::Journal;
+use crate::store::marks::{self, Marks};
+use crate::store::member::Member;
+use crate::store::Store;
+use crate::world::railway::Pulse;
+use crate::world::{Failure, Seen};
+use async_trait::async_trait;
+use jiff::Timestamp;
+use led::Led;
+use manifests::{News, Reader};
+use pace::{Pace, Purse, rests_until};
+use pass::{Ground, Miss, Passed, pass};
+use seat::Seats;
+use settings::Settings;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Asks of many environments at once whether anything moved, and knows the budget.
+#[async_trait]
+pub trait Prober: Send + Sync {
+    /// As [`crate::providers::railway::Client::pulses`].
+    ///
+    /// # Errors
+    /// As a [`Failure`].
+    async fn pulses(&self, environments: &[String]) -> Result<Vec<Option<Pulse>>, Failure>;
+    /// As [`crate::providers::railway::Client::allowance`].
+    fn allowance(&self) -> Option<Allowance>;
+    /// How many are asked for in one request.
+    fn together(&self) -> usize;
+}
+
+/// What a controller works with.
+pub struct Tools {
+    /// Time and chance.
+    pub clock: Clock,
+    /// What it is told to do.
+    pub settings: Settings,
+    /// Where leases, marks and the journal are.
+    pub store: Store,
+    /// This controller among others on the store.
+    pub member: Arc<Member>,
+    /// Who reads manifests.
+    pub reader: Reader,
+    /// Ways to the outside.
+    pub seats: Arc<dyn Seats>,
+    /// Who asks whether anything moved.
+    pub prober: Arc<dyn Prober>,
+    /// Whom to ask how they are.
+    pub watch: Arc<Mutex<health::Watch>>,
+    /// What is shown.
+    pub board: Board,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Who tells people.
+    pub notifier: Option<Notifier>,
+    /// Who sends signs of life.
+    pub beats: Option<notify::Pulse>,
+    /// Where it is written what happened.
+    pub journal: Journal<Event>,
+}
+
+/// The controller.
+pub struct Controller {
+    tools: Tools,
+    ground: Ground,
+    environments: BTreeMap<String, Led>,
+    approved: BTreeSet<Id>,
+    last: BTreeMap<String, Id>,
+    purse: Purse,
+    fetch: Fetch,
+    beat_until: Option<Timestamp>,
+    is_beating: bool,
+    passes: usize,
+    sender: mpsc::UnboundedSender<Happened>,
+    happened: mpsc::UnboundedReceiver<Happened>,
+}
+
+/// When git is asked next, and whether it is being asked.
+struct Fetch {
+    due: Timestamp,
+    is_running: bool,
+    again: bool,
+    lost: Option<Timestamp>,
+    waiting: Vec<tokio::sync::oneshot::Sender<()>>,
+}
+
+/// What comes back from beside.
+enum Happened {
+    News(Result<News, String>),
+    Passed(Box<Passed>),
+    Beaten(Vec<String>, Result<Vec<Option<Pulse>>, Failure>),
+}
+
+/// So long nothing happens at most before the controller looks around.
+const TICK: Duration = Duration::from_secs(1);
+/// How long passes get to end when the process shall.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+impl Controller {
+    /// One that has not begun.
+    pub fn new(tools: Tools) -> Controller {
+        let (sender, happened) = mpsc::unbounded_channel();
+        let now = tools.clock.now();
+        Controller {
+            ground: Ground {
+                clock: tools.clock.clone(),
+                store: tools.store.clone(),
+                member: tools.member.clone(),
+                reader: tools.reader.clone(),
+            },
+            environments: BTreeMap::new(),
+            approved: tools.settings.approved.clone(),
+            last: BTreeMap::new(),
+            purse: Purse::full(now),
+            fetch: Fetch {
+                due: now,
+                is_running: false,
+                again: false,
+                lost: None,
+                waiting: Vec::new(),
+            },
+            beat_until: None,
+            is_beating: false,
+            passes: 0,
+            sender,
+            happened,
+            tools,
+        }
+    }
+
+    /// Keeps everything in step until somebody says stop; then gives the leases back.
+    pub async fn run(mut self, mut asked: Asked, interrupt: &Interrupt) {
+        self.last = self.remembered().await;
+        while !interrupt.is_set() {
+            self.tools.board.beat();
+            self.begin_what_is_due();
+            let wait = self.wait();
+            tokio::select! {
+                () = interrupt.set() => {}
+                Some(happened) = self.happened.recv() => self.hear(happened),
+                Some(look) = asked.looks.recv() => self.look(&look),
+                Some(order) = asked.orders.recv() => self.order(order).await,
+                () = self.tools.clock.sleep(wait) => {}
+            }
+            while let Ok(happened) = self.happened.try_recv() {
+                self.hear(happened);
+            }
+        }
+        self.end().await;
+    }
+
+    fn now(&self) -> Timestamp {
+        self.tools.clock.now()
+    }
+
+    fn pace(&self) -> Pace {
+        let limit = self.tools.prober.allowance().map(|told| told.limit);
+        Pace::of(limit, self.environments.len(), self.tools.prober.together())
+    }
+
+    fn wait(&self) -> Duration {
+        let now = self.now();
+        let pace = self.pace();
+        let due = self.environments.values().filter(|led| !led.is_running());
+        let next = due.map(|led| led.agenda.next_look(&pace)).min();
+        let next = next.map_or(self.fetch.due, |next| next.min(self.fetch.due));
+        next.duration_since(now)
+            .try_into()
+            .unwrap_or(Duration::ZERO)
+            .clamp(Duration::from_millis(20), TICK)
+    }
+
+    /// The commits that were in force when the process before ended, by directory.
+    async fn remembered(&self) -> BTreeMap<String, Id> {
+        match self.tools.store.load::<InForce>(IN_FORCE).await {
+            Ok(Some(all)) => all
+                .commits
+                .into_iter()
+                .filter_map(|(directory, id)| Some((directory, id.parse().ok()?)))
+                .collect(),
+            Ok(None) => BTreeMap::new(),
+            Err(failure) => {
+                tracing::warn!(%failure, "what was in force before cannot be read from the store");
+                BTreeMap::new()
+            }
+        }
+    }
+
+    fn begin_what_is_due(&mut self) {
+        let now = self.now();
+        if now >= self.fetch.due && !self.fetch.is_running {
+            self.fetch();
+        }
+        let pace = self.pace();
+        let allowance = self.tools.prober.allowance();
+        let rests = rests_until(allowance, now);
+        let mut due: Vec<(Timestamp, String)> = self
+            .environments
+            .iter()
+            .filter(|(_, led)| !led.is_running())
+            .map(|(name, led)| (led.agenda.next_look(&pace), name.clone()))
+            .filter(|(at, _)| *at <= now)
+            .collect();
+        due.sort();
+        let waiting = due.len();
+        for (_, name) in due {
+            if self.passes >= self.tools.settings.workers {
+                break;
+            }
+            let Some(led) = self.environments.get(&name) else {
+                continue;
+            };
+            if led.agenda.is_routine(now) {
+                let limit = allowance.map(|told| told.limit);
+                if rests.is_some() || !self.purse.take(limit, now) {
+                    continue;
+                }
+            }
+            self.pass(&name);
+        }
+        let left = waiting.saturating_sub(self.passes);
+        self.tools
+            .metrics
+            .busy(self.passes, self.tools.settings.workers, left);
+        if rests.is_none() && !self.is_beating && self.beat_until.is_none_or(|until| until <= now) {
+            self.probe(&pace, now);
+        }
+    }
+
+    fn fetch(&mut self) {
+        self.fetch.is_running = true;
+        self.fetch.again = false;
+        let done = self.environments.values().filter_map(|led| led.done.clone()?);
+        let kept = done.filter_map(|id| id.parse().ok()).collect();
+        let (reader, sender) = (self.tools.reader.clone(), self.sender.clone());
+        let (approved, last) = (self.approved.clone(), self.last.clone());
+        tokio::spawn(async move {
+            let news = reader.news(approved, kept, last).await;
+            let _ = sender.send(Happened::News(news));
+        });
+    }
+
+    fn pass(&mut self, name: &str) {
+        if !self.tools.member.should_serve(name) {
+            return self.leave(name);
+        }
+        let now = self.now();
+        let Some(led) = self.environments.get_mut(name) else {
+            return;
+        };
+        let health = lock(&self.tools.watch).health(name, now);
+        let work = led.begin(health);
+        self.passes += 1;
+        let (ground, sender) = (self.ground.clone(), self.sender.clone());
+        let span = tracing::info_span!("pass", environment = name, commit = %work.in_force.commit.short());
+        let passing = async move {
+            let passed = pass(work, ground).await;
+            let _ = sender.send(Happened::Passed(Box::new(passed)));
+        };
+        tokio::spawn(tracing::Instrument::instrument(passing, span));
+    }
+
+    /// Another controller is to serve it: the lease goes back, and nothing is shown of it here.
+    fn leave(&mut self, name: &str) {
+        let Some(led) = self.environments.get_mut(name) else {
+            return;
+        };
+        let now = self.tools.clock.now();
+        let until = now.saturating_add(self.tools.member.terms().beat());
+        let jitter = |time| self.tools.clock.jittered(time);
+        let next = agenda::Next::At(until.unwrap_or(Timestamp::MAX));
+        led.agenda.looked(next, false, jitter, now);
+        if let Some(lease) = led.lease.take() {
+            let member = self.tools.member.clone();
+            tokio::spawn(async move {
+                if let Err(failure) = lease.release(&member).await {
+                    tracing::warn!(%failure, "a lease could not be given back, and ends by itself");
+                }
+            });
+        }
+        self.tools.board.forget(name);
+        self.show_led();
+    }
+
+    fn probe(&mut self, pace: &Pace, now: Timestamp) {
+        let mut due: Vec<(Timestamp, &String, &String)> = Vec::new();
+        for (name, led) in &self.environments {
+            let beat = led.agenda.next_beat(pace);
+            if let (Some(beat), Some(id), true) =
+                (beat.filter(|_| !led.is_running()), &led.id, led.lease.is_some())
+            {
+                due.push((beat, name, id));
+            }
+        }
+        due.sort();
+        // Whoever is due soon goes along with those that are due now.
+        if due.first().is_none_or(|(beat, ..)| *beat > now) {
+            return;
+        }
+        let soon = now.saturating_add(pace.beat / 4).unwrap_or(Timestamp::MAX);
+        let most = self.tools.prober.together();
+        let taken = due.iter().take_while(|(beat, ..)| *beat <= soon).take(most);
+        let (names, ids): (Vec<String>, Vec<String>) =
+            taken.map(|(_, name, id)| ((*name).clone(), (*id).clone())).unzip();
+        self.is_beating = true;
+        let (prober, sender) = (self.tools.prober.clone(), self.sender.clone());
+        tokio::spawn(async move {
+            let pulses = prober.pulses(&ids).await;
+            let _ = sender.send(Happened::Beaten(names, pulses));
+        });
+    }
+
+    fn hear(&mut self, happened: Happened) {
+        match happened {
+            Happened::News(news) => self.news(news),
+            Happened::Passed(passed) => self.passed(*passed),
+            Happened::Beaten(names, pulses) => self.beaten(&names, pulses),
+        }
+    }
+
+    fn look(&mut self, look: &Look) {
+        tracing::info!(why = look.why, "somebody says look now");
+        let now = self.now();
+        if let Some(led) = look.environment.as_ref().and_then(|name| self.environments.get_mut(name)) {
+            led.agenda.wake(now);
+        }
+        if self.fetch.is_running {
+            self.fetch.again = true;
+        } else {
+            self.fetch.due = now;
+        }
+    }
+
+    fn news(&mut self, news: Result<News, String>) {
+        let now = self.now();
+        self.fetch.is_running = false;
+        let every = self.tools.clock.jittered(self.tools.settings.fetch_every);
+        self.fetch.due = if self.fetch.again {
+            now
+        } else {
+            now.saturating_add(every).unwrap_or(Timestamp::MAX)
+        };
+        match news {
+            Ok(news) => {
+                self.fetch.lost = None;
+                self.tools.board.git(Git::Reached);
+                self.take_in(news);
+            }
+            Err(why) => {
+                let since = *self.fetch.lost.get_or_insert(now);
+                tracing::warn!(why, "git does not answer; what was accepted stays in force");
+                self.tools.board.git(Git::Lost { since, why });
+            }
+        }
+        for waiting in self.fetch.waiting.drain(..) {
+            let _ = waiting.send(());
+        }
+    }
+
+    fn take_in(&mut self, news: News) {
+        let now = self.now();
+        let by_directory: BTreeMap<String, String> = self
+            .environments
+            .iter()
+            .map(|(name, led)| (led.directory.clone(), name.clone()))
+            .collect();
+        let mut in_force = BTreeMap::new();
+        let mut gone = by_directory.clone();
+        for (directory, verdict) in &news.verdicts {
+            let not_accepted = refused::not_accepted(verdict, &news.head);
+            if let Some(accepted) = verdict.in_force().filter(|it| self.tools.settings.serves(it)) {
+                in_force.insert(directory.clone(), accepted.commit.to_string());
+                let commit = news.commits.get(&accepted.commit).unwrap_or(&news.head);
+                let name = self.force(directory, accepted.clone(), commit.clone(), now);
+                if let Some(led) = self.environments.get_mut(&name) {
+                    led.not_accepted = not_accepted;
+                }
+                if gone.get(directory) == Some(&name) {
+                    gone.remove(directory);
+                }
+                self.tell(&name);
+            } else if let Some(not_accepted) = not_accepted {
+                tracing::error!(directory, reason = not_accepted.reason, "nothing is in force");
+            }
+            if let Verdict::Vanished { .. } = verdict {
+                tracing::warn!(directory, "the environment is not in git any more: it is no longer managed, and nothing is removed");
+            }
+        }
+        for name in gone.into_values() {
+            self.forget(&name);
+        }
+        self.show_led();
+        self.remember(in_force);
+    }
+
+    /// What is in force for an environment; its name.
+    fn force(
+        &mut self,
+        directory: &str,
+        accepted: Accepted,
+        commit: crate::status::view::Commit,
+        now: Timestamp,
+    ) -> String {
+        let name = accepted.desired.environment().name.clone();
+        let secrets = self.tools.seats.secrets(&accepted.desired);
+        match self.environments.get_mut(&name).filter(|led| led.directory == directory) {
+            Some(led) => {
+                if *led.secrets() != secrets {
+                    led.sit(self.tools.seats.outside(&secrets), secrets);
+                    led.agenda.wake(now);
+                }
+                led.force(accepted, commit, now);
+            }
+            None => {
+                let provider = self.tools.seats.outside(&secrets);
+                let led = Led::new(directory, accepted, commit, provider, secrets, now);
+                self.environments.insert(name.clone(), led);
+            }
+        }
+        self.hide();
+        name
+    }
+
+    /// Secrets are taken out of everything that is shown.
+    fn hide(&self) {
+        let all = self.environments.values().flat_map(|led| led.secrets().values());
+        let own = self.tools.settings.secrets.iter();
+        self.tools.board.hide(all.filter_map(Seen::facts).chain(own));
+    }
+
+    fn forget(&mut self, name: &str) {
+        if let Some(led) = self.environments.remove(name) {
+            led.stop();
+            if let Some(lease) = led.lease {
+                let member = self.tools.member.clone();
+                tokio::spawn(async move { lease.release(&member).await });
+            }
+        }
+        lock(&self.tools.watch).forget(name);
+        if let Some(beats) = &self.tools.beats {
+            beats.forget(name);
+        }
+        self.tools.metrics.forget(name);
+        self.tools.board.forget(name);
+    }
+
+    fn show_led(&self) {
+        let led = self.environments.iter().filter(|(_, led)| led.lease.is_some() || led.is_running());
+        self.tools.board.leads(led.map(|(name, _)| name.clone()).collect());
+    }
+
+    fn remember(&mut self, in_force: BTreeMap<String, String>) {
+        let ids = in_force.iter();
+        let ids: BTreeMap<String, Id> = ids
+            .filter_map(|(directory, id)| Some((directory.clone(), id.parse().ok()?)))
+            .collect();
+        if ids == self.last {
+            return;
+        }
+        self.last = ids;
+        let store = self.tools.store.clone();
+        tokio::spawn(async move {
+            let in_force = InForce { commits: in_force };
+            if let Err(failure) = store.save(IN_FORCE, &in_force).await {
+                tracing::warn!(%failure, "what is in force could not be written to the store");
+            }
+        });
+    }
+
+    fn passed(&mut self, passed: Passed) {
+        self.passes -= 1;
+        let now = self.now();
+        let name = passed.work.name.clone();
+        let took = now.duration_since(passed.begun).unsigned_abs();
+        let kind = counted(&passed);
+        let by = self.tools.settings.name.clone();
+        if let Err(Miss::Failed(failure)) = &passed.result {
+            tracing::warn!(environment = name, %failure, "the pass failed");
+        }
+        let Some(led) = self.environments.get_mut(&name) else {
+            return;
+        };
+        let (events, sight) = led.passed(passed, &by, &self.tools.clock);
+        if let Some(kind) = kind {
+            self.tools.metrics.passed(&name, kind, took);
+        }
+        if let Some(allowance) = self.tools.prober.allowance() {
+            self.tools.metrics.left("railway", allowance.remaining);
+        }
+        for event in events {
+            self.publish(&name, event);
+        }
+        if let Some(sight) = sight {
+            self.lives(&name);
+            lock(&self.tools.watch).set(&name, sight.health, &self.tools.clock);
+            if sight.is_done {
+                self.done(&name);
+            }
+        }
+        self.tell(&name);
+        self.show_led();
+    }
+
+    /// A look has succeeded: whoever watches the controller is told so.
+    fn lives(&self, name: &str) {
+        let (Some(beats), Some(led)) = (&self.tools.beats, self.environments.get(name)) else {
+            return;
+        };
+        let Some(heartbeat) = &led.desired().environment().spec.heartbeat else {
+            return beats.forget(name);
+        };
+        if let Some(Seen::Facts(address)) = led.secrets().get(&heartbeat.secret) {
+            let patience = self.pace().beat * 3;
+            let beat = Beat::new(address.clone(), heartbeat.every, patience, self.now());
+            beats.passed(name, beat);
+        }
+    }
+
+    /// Everything of the commit in force is done: what it does not declare is gone, and is not taken away again.
+    fn done(&mut self, name: &str) {
+        let now = self.now();
+        let Some(led) = self.environments.get_mut(name) else {
+            return;
+        };
+        let commit = led.in_force.commit.to_string();
+        let Some(lease) = &led.lease else { return };
+        if led.done == Some(Some(commit.clone())) {
+            return;
+        }
+        let mark = marks::Done {
+            commit: commit.clone(),
+            epoch: lease.epoch(),
+            at: now,
+        };
+        led.done = Some(Some(commit));
+        let marks = Marks::of(&self.tools.store, name);
+        tokio::spawn(async move {
+            if let Err(failure) = marks.set_done(&mark).await {
+                tracing::warn!(%failure, "that the commit is done could not be written to the store");
+            }
+        });
+    }
+
+    /// Tells what has changed since people were told last, and shows it.
+    fn tell(&mut self, name: &str) {
+        let now = self.now();
+        let pace = self.pace();
+        let by = self.tools.settings.name.clone();
+        let health = led::shown(&lock(&self.tools.watch).health(name, now));
+        let Some(led) = self.environments.get_mut(name) else {
+            return;
+        };
+        let events = led.told(&health, &by, now);
+        if !events.is_empty() {
+            led.keep_picture(&self.tools.store);
+        }
+        if led.lease.is_some() {
+            let next = led.agenda.next_beat(&pace).unwrap_or_else(|| led.agenda.next_look(&pace));
+            let next = (next > Timestamp::MIN).then_some(next);
+            self.tools
+                .board
+                .set(led.view(&self.tools.settings.controller(), health, next));
+        }
+        for event in events {
+            self.publish(name, event);
+        }
+    }
+
+    fn publish(&self, name: &str, event: Event) {
+        let Some(led) = self.environments.get(name) else {
+            return;
+        };
+        let words = crate::status::telling::words(&event);
+        tracing::info!(environment = name, event = event.what.word(), "{}", words.said);
+        if let Some(notifier) = &self.tools.notifier {
+            notifier.tell(&led.receivers, &event);
+        }
+        self.tools.board.tell(event.clone());
+        let epoch = led.lease.as_ref().map_or(0, |lease| lease.epoch());
+        self.tools.journal.append(name, epoch, event.at, event);
+    }
+
+    fn beaten(&mut self, names: &[String], pulses: Result<Vec<Option<Pulse>>, Failure>) {
+        let now = self.now();
+        self.is_beating = false;
+        let pulses = match pulses {
+            Ok(pulses) => pulses,
+            Err(failure) => {
+                let until = match failure {
+                    Failure::Throttled { until } => until,
+                    _ => now.saturating_add(self.tools.clock.jittered(AFTER_A_FAILURE)).unwrap_or(Timestamp::MAX),
+                };
+                tracing::warn!(%failure, "whether anything moved cannot be seen");
+                self.beat_until = Some(until);
+                return;
+            }
+        };
+        self.beat_until = None;
+        for (name, pulse) in names.iter().zip(pulses) {
+            if let Some(led) = self.environments.get_mut(name) {
+                let moved = pulse.map(|pulse| Some(pulse) != led.pulse);
+                led.agenda.beaten(moved, now);
+            }
+            self.lives(name);
+        }
+    }
+
+    async fn order(&mut self, order: Order) {
+        let answer = self.carried_out(order.command).await;
+        // Who asked may have gone away.
+        let _ = order.reply.send(answer);
+    }
+
+    async fn carried_out(&mut self, command: Command) -> Result<String, String> {
+        let now = self.now();
+        let (environment, by) = match &command {
+            Command::Reconcile { environment, by }
+            | Command::Suspend { environment, by, .. }
+            | Command::Resume { environment, by } => (environment.clone(), by.clone()),
+        };
+        let Some(led) = self.environments.get_mut(&environment) else {
+            return Err(format!("this controller knows no environment `{environment}`"));
+        };
+        let commit = led.commit.id.clone();
+        let stands = Marks::of(&self.tools.store, &environment);
+        let said = match command {
+            Command::Reconcile { .. } => {
+                self.fetch.due = now;
+                Ok(format!("{environment} is looked at now"))
+            }
+            Command::Suspend { reason, until, .. } => {
+                let mark = marks::Suspended {
+                    who: by,
+                    why: reason,
+                    at: now,
+                    until,
+                    commit: Some(commit),
+                };
+                led.stop();
+                stands
+                    .set_suspended(Some(&mark))
+                    .await
+                    .map(|()| format!("{environment} is suspended: it is looked at, and nothing is changed"))
+            }
+            Command::Resume { .. } => {
+                let resumed = stands.set_suspended(None).await;
+                let resumed = match resumed {
+                    Ok(()) => stands.set_direct(None).await,
+                    failed => failed,
+                };
+                resumed.map(|()| format!("{environment} goes on"))
+            }
+        };
+        if let Some(led) = self.environments.get_mut(&environment) {
+            led.agenda.wake(now);
+        }
+        said.map_err(|failure| failure.to_string())
+    }
+
+    /// Passes end between two actions, and the leases go back, so that another controller can go on at once.
+    async fn end(&mut self) {
+        for led in self.environments.values() {
+            led.stop();
+        }
+        let clock = self.tools.clock.clone();
+        let ended = async {
+            while self.passes > 0 {
+                match self.happened.recv().await {
+                    Some(happened) => self.hear(happened),
+                    None => break,
+                }
+            }
+        };
+        tokio::select! {
+            () = ended => {}
+            () = clock.sleep(PATIENCE) => {}
+        }
+        for led in self.environments.values_mut() {
+            if let Some(lease) = led.lease.take()
+                && let Err(failure) = lease.release(&self.tools.member).await
+            {
+                tracing::warn!(%failure, "a lease could not be given back, and ends by itself");
+            }
+        }
+        if let Err(failure) = self.tools.member.leave().await {
+            tracing::warn!(%failure, "the store could not be told that this controller ends");
+        }
+        self.tools.journal.flush(&clock, Duration::from_secs(2)).await;
+    }
+}
+
+/// Where the store keeps which commit is in force.
+const IN_FORCE: &str = "in-force.json";
+
+/// The commits that are in force, by directory.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct InForce {
+    commits: BTreeMap<String, String>,
+}
+
+const AFTER_A_FAILURE: Duration = Duration::from_secs(30);
+
+fn counted(passed: &Passed) -> Option<crate::serve::Passed> {
+    use crate::plan::Standing;
+    use crate::serve::Passed as Counted;
+    let sight = match &passed.result {
+        Ok(sight) => sight,
+        Err(Miss::Failed(_)) => return Some(Counted::Failed),
+        Err(Miss::Led(_) | Miss::Stopped) => return None,
+    };
+    Some(if !sight.outcomes.is_empty() {
+        Counted::Made
+    } else {
+        match sight.plan.standing() {
+            Standing::InStep => Counted::InStep,
+            Standing::Waiting | Standing::ToMake => Counted::Waits,
+            Standing::Held | Standing::Unhealthy => Counted::Held,
+            Standing::Unseen => Counted::Unseen,
+        }
+    })
+}
+
+fn lock(watch: &Mutex<health::Watch>) -> std::sync::MutexGuard<'_, health::Watch> {
+    watch.lock().unwrap_or_else(PoisonError::into_inner)
+}
