@@ -47,7 +47,7 @@ pub(in super::super) fn environment(
     }
     undo(&mut main, view);
     conditions(&mut main, view, seat);
-    happened(&mut main, events, seat);
+    happened(&mut main, events, &view.controller, seat);
     main.html("</main>\n");
     orders(&mut main, view, told, seat);
     framed(
@@ -208,7 +208,7 @@ fn items(out: &mut Markup, title: &'static str, tone: Tone, items: &[Item], seat
             words(out, &item.why);
             out.html("</span>");
             if let Some(deadline) = &item.deadline {
-                out.html(" <span class=\"quiet\">at the latest ");
+                out.html(" <span class=\"quiet\">· at the latest ");
                 moment(out, deadline, seat.now);
                 out.html("</span>");
             }
@@ -238,7 +238,7 @@ fn not_in_force(out: &mut Markup, newest: Option<&NotAccepted>, seat: &Seat<'_>)
         .text(&newest.commit.subject)
         .html("”</b> <span class=\"why\">");
     words(out, &newest.reason);
-    out.html("</span> <span class=\"quiet\">");
+    out.html("</span> <span class=\"quiet\">· ");
     moment(out, &newest.commit.at, seat.now);
     out.html("</span></p>\n");
     way(out, &newest.way_out);
@@ -500,7 +500,7 @@ fn condition_tone(condition: &Condition) -> Tone {
     }
 }
 
-fn happened(out: &mut Markup, events: &[Arc<Event>], seat: &Seat<'_>) {
+fn happened(out: &mut Markup, events: &[Arc<Event>], controller: &str, seat: &Seat<'_>) {
     if events.is_empty() {
         return;
     }
@@ -523,6 +523,10 @@ fn happened(out: &mut Markup, events: &[Arc<Event>], seat: &Seat<'_>) {
             .text(spaced(event.what.word()))
             .html("</span><span class=\"words\">");
         words(out, &what(&event.what));
+        if controller.starts_with(&event.by) {
+            out.html("</span>");
+            return;
+        }
         out.html(" <span class=\"quiet\">")
             .text(&event.by)
             .html("</span></span>");

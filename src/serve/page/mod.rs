@@ -197,7 +197,7 @@ pub(super) fn login(to: &str, was_wrong: bool) -> String {
     main.html("<main class=\"login\">\n<h1>reconciler</h1>\n<form method=\"post\" action=\"/login\">\n")
         .html("<input type=\"hidden\" name=\"to\" value=\"")
         .text(to)
-        .html("\">\n<label for=\"token\">Token</label>\n")
+        .html("\">\n<input name=\"user\" autocomplete=\"username\" value=\"reconciler\" hidden>\n<label for=\"token\">Token</label>\n")
         .html("<input id=\"token\" name=\"token\" type=\"password\" autocomplete=\"current-password\" required autofocus")
         .html(" aria-describedby=\"hint\">\n<button>Log in</button>\n<p id=\"hint\">");
     main.html(if was_wrong {

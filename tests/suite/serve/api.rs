@@ -112,7 +112,7 @@ async fn ten_thousand_environments_are_listed_in_parts() {
     assert!(page.body.contains("9800 more"));
     assert!(page.body.len() < 200_000, "{} bytes", page.body.len());
     let metrics = stage.get("/metrics").await.body;
-    assert!(metrics.contains("reconciler_environments_without_series 9000\n"));
+    assert!(metrics.contains("reconciler_environments_without_series 9000.0\n"));
     assert!(metrics.len() < 6_000_000, "{} bytes", metrics.len());
     assert_eq!(
         stage.get("/api/v1/environments?limit=501").await.status,

@@ -110,6 +110,19 @@ impl Browser {
     pub async fn goes(&mut self, url: &str) {
         let before = self.told.len();
         self.asks("Page.navigate", json!({ "url": url })).await;
+        self.arrives(before).await;
+    }
+
+    /// Does what leads to another page, and waits until all of it is there.
+    pub async fn goes_by(&mut self, script: &str) {
+        let before = self.told.len();
+        // Later, so that the answer still comes from this page.
+        self.is(&format!("void setTimeout(() => {{ {script} }}, 0)"))
+            .await;
+        self.arrives(before).await;
+    }
+
+    async fn arrives(&mut self, before: usize) {
         let loaded = |told: &Value| told["method"] == "Page.loadEventFired";
         while !self.told[before..].iter().any(loaded) {
             self.hears().await;
