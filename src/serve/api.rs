@@ -77,10 +77,8 @@ pub fn schema() -> String {
 
 /// One environment in a line.
 pub(super) fn summary(view: &View) -> Summary {
-    let ready = view.conditions.iter();
-    let ready = ready
-        .filter(|condition| condition.kind == ConditionKind::Ready)
-        .next_back();
+    let mut conditions = view.conditions.iter();
+    let ready = conditions.find(|condition| condition.kind == ConditionKind::Ready);
     let status = view.status.as_ref();
     Summary {
         environment: view.environment.clone(),

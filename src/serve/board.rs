@@ -12,8 +12,12 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// How many events of an environment are kept at hand; the journal has all of them.
+/// How many events of an environment are kept at hand at most; the journal has all of them.
 pub const MOST_EVENTS: usize = 200;
+/// How many of each are kept however many environments there are.
+const FEWEST_EVENTS: usize = 10;
+/// How many of all environments are kept, where that is not too few of each.
+const ALL_EVENTS: usize = 20_000;
 /// A controller that has not beaten for so long is stuck.
 pub const STUCK: Duration = Duration::from_secs(60);
 
@@ -46,6 +50,34 @@ struct Entry {
     view: Option<Arc<View>>,
     events: VecDeque<Arc<Event>>,
     revision: u64,
+}
+
+impl State {
+    /// How many events of each environment are kept.
+    fn share(&self) -> usize {
+        let share = ALL_EVENTS / self.environments.len().max(1);
+        share.clamp(FEWEST_EVENTS, MOST_EVENTS)
+    }
+
+    fn add(&mut self, environment: &str) {
+        let before = self.share();
+        self.environments
+            .insert(environment.to_owned(), Entry::default());
+        let share = self.share();
+        if share < before {
+            for entry in self.environments.values_mut() {
+                entry.trim(share);
+            }
+        }
+    }
+}
+
+impl Entry {
+    fn trim(&mut self, share: usize) {
+        while self.events.len() > share {
+            self.events.pop_front();
+        }
+    }
 }
 
 /// Whether the repository of the manifests answers.
@@ -98,18 +130,16 @@ impl Board {
 
     /// Shows the newest view of an environment.
     pub fn set(&self, view: View) {
-        self.change(&view.environment.clone(), |entry| {
+        self.change(&view.environment.clone(), |entry, _| {
             entry.view = Some(Arc::new(view));
         });
     }
 
     /// Shows an event.
     pub fn tell(&self, event: Event) {
-        self.change(&event.environment.clone(), |entry| {
-            if entry.events.len() == MOST_EVENTS {
-                entry.events.pop_front();
-            }
+        self.change(&event.environment.clone(), |entry, share| {
             entry.events.push_back(Arc::new(event));
+            entry.trim(share);
         });
     }
 
@@ -230,14 +260,14 @@ impl Board {
         scrubber.scrub(text)
     }
 
-    fn change(&self, environment: &str, change: impl FnOnce(&mut Entry)) {
+    fn change(&self, environment: &str, change: impl FnOnce(&mut Entry, usize)) {
         let mut state = self.write();
         if !state.environments.contains_key(environment) {
-            let name = environment.to_owned();
-            state.environments.insert(name, Entry::default());
+            state.add(environment);
         }
+        let share = state.share();
         if let Some(entry) = state.environments.get_mut(environment) {
-            change(entry);
+            change(entry, share);
             // While the state is locked: who sees the revision sees the change.
             self.0.changed.send_modify(|revision| *revision += 1);
             entry.revision = *self.0.changed.borrow();

@@ -22,7 +22,7 @@ impl Markup {
     }
 
     /// Another piece.
-    pub(super) fn piece(&mut self, piece: Markup) -> &mut Markup {
+    pub(super) fn piece(&mut self, piece: &Markup) -> &mut Markup {
         self.0.push_str(&piece.0);
         self
     }

@@ -416,11 +416,10 @@ fn named(view: &View) -> Labels {
 }
 
 fn resource(view: &View) -> (Labels, f64) {
-    let ready = view.conditions.iter();
-    let ready = ready
-        .filter(|condition| condition.kind == ConditionKind::Ready)
-        .map(|condition| truth(condition.status))
-        .next();
+    let mut conditions = view.conditions.iter();
+    let ready = conditions
+        .find(|condition| condition.kind == ConditionKind::Ready)
+        .map(|condition| truth(condition.status));
     let revision = view.commit.as_ref().map(|commit| short(&commit.id));
     let labels = vec![
         ("kind", "Environment".to_owned()),

@@ -262,7 +262,7 @@ async fn overview(State(shared): Office, uri: Uri, headers: HeaderMap) -> Respon
             let views = shared.board.views(None, usize::MAX);
             let tag = shared.board.tag(None);
             let seat = shared.seat(&tag);
-            Some(shared.page(page::overview(&views, &wanted, &seat)))
+            Some(shared.page(&page::overview(&views, &wanted, &seat)))
         })
         .await
 }
@@ -277,14 +277,14 @@ async fn environment_page(
     shared
         .followed(Some(&name), &headers, || {
             let Some(view) = shared.board.view(&name) else {
-                let mut missing = shared.page(page::missing(&name));
+                let mut missing = shared.page(&page::missing(&name));
                 *missing.status_mut() = StatusCode::NOT_FOUND;
                 return Some(missing);
             };
             let events = shared.board.events(&name, api::SOME_EVENTS);
             let tag = shared.board.tag(Some(&name));
             let seat = shared.seat(&tag);
-            Some(shared.page(page::environment(&view, &events, told.as_deref(), &seat)))
+            Some(shared.page(&page::environment(&view, &events, told.as_deref(), &seat)))
         })
         .await
 }
@@ -412,14 +412,14 @@ async fn order(
 
 fn command(word: &str, environment: &str, said: Said) -> Result<Command, String> {
     let by = said.by.filter(|by| !by.trim().is_empty());
-    let by = by.map_or_else(|| Ok("somebody with the token".to_owned()), short_enough)?;
+    let by = short_enough(by.as_deref().unwrap_or("somebody with the token"))?;
     let reason = said.reason.filter(|reason| !reason.trim().is_empty());
     let environment = environment.to_owned();
     match word {
         "suspend" => Ok(Command::Suspend {
             environment,
             by,
-            reason: short_enough(reason.ok_or("say why: `reason` is missing")?)?,
+            reason: short_enough(&reason.ok_or("say why: `reason` is missing")?)?,
             until: said.until,
         }),
         "resume" => Ok(Command::Resume { environment, by }),
@@ -427,7 +427,7 @@ fn command(word: &str, environment: &str, said: Said) -> Result<Command, String>
     }
 }
 
-fn short_enough(words: String) -> Result<String, String> {
+fn short_enough(words: &str) -> Result<String, String> {
     if words.chars().count() > LONGEST_WORDS {
         return Err(format!("at most {LONGEST_WORDS} signs, please"));
     }
@@ -440,8 +440,8 @@ impl Shared {
         answer::of(StatusCode::OK, answer::JSON, self.board.scrub(&text))
     }
 
-    fn page(&self, page: String) -> Response {
-        answer::of(StatusCode::OK, answer::HTML, self.board.scrub(&page))
+    fn page(&self, page: &str) -> Response {
+        answer::of(StatusCode::OK, answer::HTML, self.board.scrub(page))
     }
 
     fn seat<'a>(&self, tag: &'a str) -> page::Seat<'a> {

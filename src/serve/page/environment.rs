@@ -7,6 +7,7 @@ use super::{Seat, Tone, framed, moment, path_of, tone, word, words};
 use crate::status::event::{About, Event, What};
 use crate::status::view::{Condition, ConditionKind, NotAccepted, ServiceHealth, Truth, View};
 use crate::status::{Closed, Drift, Health, Item, ServiceStatus, Status};
+use jiff::Timestamp;
 use std::sync::Arc;
 
 /// How much of a list is open; the rest is behind a line that opens it.
@@ -54,7 +55,7 @@ pub(in super::super) fn environment(
         &format!("{} · {}", view.environment, word(state)),
         tone,
         true,
-        main,
+        &main,
     )
 }
 
@@ -97,8 +98,14 @@ fn heading(out: &mut Markup, view: &View, tone: Tone, seat: &Seat<'_>) {
     }
     out.text(&view.controller);
     if let Some(next) = &view.next_look_at {
-        out.html(" · next look ");
+        out.html(" · next look <span id=\"next\"")
+            .html(if is_late(next, seat.now) {
+                " class=\"late\">"
+            } else {
+                ">"
+            });
         moment(out, next, seat.now);
+        out.html("</span>");
     }
     if let Some(railway) = view
         .status
@@ -126,6 +133,13 @@ fn heading(out: &mut Markup, view: &View, tone: Tone, seat: &Seat<'_>) {
         out.html("</p>\n");
         close(out);
     }
+}
+
+/// A look that should have been taken some time ago: whoever takes them is stuck.
+fn is_late(next: &str, now: Timestamp) -> bool {
+    const LATE: i64 = 120;
+    next.parse()
+        .is_ok_and(|next: Timestamp| now.as_second() - next.as_second() > LATE)
 }
 
 fn now_next_held(out: &mut Markup, view: &View, status: &Status, seat: &Seat<'_>) {
@@ -349,9 +363,9 @@ fn services(out: &mut Markup, view: &View, status: &Status, seat: &Seat<'_>) {
                 .html("</span><b>")
                 .text(&service.name)
                 .html("</b><span class=\"runs\">")
-                .text(service.runs.as_deref().unwrap_or("–"))
+                .text(service.runs.as_deref().unwrap_or_default())
                 .html("</span><span class=\"replicas\">")
-                .text(service.replicas.as_deref().unwrap_or("–"))
+                .text(service.replicas.as_deref().unwrap_or_default())
                 .html("</span><span class=\"words\">");
             words(out, &service.words);
             if let Some(since) = &service.since {

@@ -131,7 +131,7 @@ pub(super) fn asset(name: &str) -> Option<(&'static str, &'static str)> {
 }
 
 /// A page around its main part.
-fn framed(title: &str, tone: Tone, follows: bool, main: Markup) -> String {
+fn framed(title: &str, tone: Tone, follows: bool, main: &Markup) -> String {
     let mut out = Markup::default();
     out.html("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n")
         .html("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n")
@@ -188,7 +188,7 @@ pub(super) fn missing(name: &str) -> String {
     main.html("<nav aria-label=\"pages\"><a href=\"/\">all environments</a></nav>\n<main>\n<h1>")
         .text(name)
         .html("</h1>\n<p class=\"lead\">There is no such environment here, or nobody has looked at it yet.</p>\n</main>\n");
-    framed(name, Tone::Warn, false, main)
+    framed(name, Tone::Warn, false, &main)
 }
 
 /// Where a reader shows the token.
@@ -206,7 +206,7 @@ pub(super) fn login(to: &str, was_wrong: bool) -> String {
         "It is what the controller was started with as <code>RECONCILER_HTTP_TOKEN</code>."
     });
     main.html("</p>\n</form>\n</main>\n");
-    framed("log in", Tone::Busy, false, main)
+    framed("log in", Tone::Busy, false, &main)
 }
 
 /// What comes before a page for somebody who followed a link: the same address once more, from here.

@@ -1,6 +1,6 @@
 //! All environments on one page, the worst first.
 
-use super::super::api::{self, Summary};
+use super::super::api;
 use super::super::markup::Markup;
 use super::{Seat, Tone, framed, moment, path_of, tone, word, words};
 use crate::status::State;
@@ -12,12 +12,16 @@ const MOST_ROWS: usize = 200;
 
 /// The page.
 pub(in super::super) fn overview(views: &[Arc<View>], find: &str, seat: &Seat<'_>) -> String {
-    let mut all: Vec<Summary> = views.iter().map(|view| api::summary(view)).collect();
-    all.sort_by_key(rank);
-    let worst = all.first().map_or(Tone::Good, tone_of);
-    let found = all.iter().filter(|one| one.environment.contains(find));
-    let shown: Vec<&Summary> = found.clone().take(MOST_ROWS).collect();
-    let more = found.count() - shown.len();
+    let mut all: Vec<&View> = views.iter().map(Arc::as_ref).collect();
+    all.sort_by_key(|view| rank(view));
+    let worst = all.first().map_or(Tone::Good, |view| tone_of(view));
+    let found: Vec<&View> = all
+        .iter()
+        .copied()
+        .filter(|view| view.environment.contains(find))
+        .collect();
+    let shown = found.get(..MOST_ROWS).unwrap_or(&found);
+    let more = found.len() - shown.len();
 
     let mut main = Markup::default();
     main.html("<main id=\"main\" data-tag=\"")
@@ -36,8 +40,8 @@ pub(in super::super) fn overview(views: &[Arc<View>], find: &str, seat: &Seat<'_
             .html("\" placeholder=\"a part of the name\"></form>\n");
     }
     main.html("<ol class=\"environments\">\n");
-    for one in &shown {
-        row(&mut main, one, seat);
+    for view in shown {
+        row(&mut main, view, seat);
     }
     main.html("</ol>\n");
     if more > 0 {
@@ -49,32 +53,31 @@ pub(in super::super) fn overview(views: &[Arc<View>], find: &str, seat: &Seat<'_
     if seat.has_lock {
         main.html("<footer><form method=\"post\" action=\"/logout\"><button class=\"plain\">Log out</button></form></footer>\n");
     }
-    framed("environments", worst, true, main)
+    framed("environments", worst, true, &main)
 }
 
-/// The worst first, then by name.
-fn rank(one: &Summary) -> (u8, String) {
-    let rank = match one.state {
+/// The worst first. They come by name, and those that are alike stay so.
+fn rank(view: &View) -> u8 {
+    match api::state(view) {
         State::Degraded => 0,
         State::Unknown => 1,
         State::Held => 2,
-        _ if one.is_behind => 3,
+        _ if view.not_accepted.is_some() => 3,
         State::OutOfStep => 4,
         State::Progressing => 5,
-        State::InStep if one.is_suspended => 6,
+        State::InStep if view.suspended.is_some() => 6,
         State::InStep => 7,
-    };
-    (rank, one.environment.clone())
+    }
 }
 
-fn tone_of(one: &Summary) -> Tone {
-    match tone(one.state) {
-        Tone::Good | Tone::Busy if one.is_behind => Tone::Warn,
+fn tone_of(view: &View) -> Tone {
+    match tone(api::state(view)) {
+        Tone::Good | Tone::Busy if view.not_accepted.is_some() => Tone::Warn,
         tone => tone,
     }
 }
 
-fn counts(out: &mut Markup, all: &[Summary]) {
+fn counts(out: &mut Markup, all: &[&View]) {
     out.html("<ul class=\"counts\">\n");
     let states = [
         State::Degraded,
@@ -85,7 +88,7 @@ fn counts(out: &mut Markup, all: &[Summary]) {
         State::InStep,
     ];
     for state in states {
-        let count = all.iter().filter(|one| one.state == state).count();
+        let count = all.iter().filter(|view| api::state(view) == state).count();
         if count > 0 {
             out.html("<li class=\"")
                 .html(tone(state).class())
@@ -99,8 +102,9 @@ fn counts(out: &mut Markup, all: &[Summary]) {
     out.html("</ul>\n");
 }
 
-fn row(out: &mut Markup, one: &Summary, seat: &Seat<'_>) {
-    let tone = tone_of(one);
+fn row(out: &mut Markup, view: &View, seat: &Seat<'_>) {
+    let tone = tone_of(view);
+    let one = api::summary(view);
     out.html("<li class=\"")
         .html(tone.class())
         .html("\"><a href=\"")
@@ -117,11 +121,13 @@ fn row(out: &mut Markup, one: &Summary, seat: &Seat<'_>) {
     if one.is_behind {
         out.html(" · newest commit not in force");
     }
-    out.html("</span></a><p>");
+    out.html("</span></a>");
     if one.state != State::InStep {
+        out.html("<p>");
         words(out, &one.message);
+        out.html("</p>");
     }
-    out.html("</p><p class=\"quiet\">");
+    out.html("<p class=\"quiet\">");
     if let Some(since) = &one.since {
         out.html("since ");
         moment(out, since, seat.now);

@@ -21,6 +21,8 @@
       const words = when(new Date(time.dateTime), now);
       if (time.textContent !== words) time.textContent = words;
     }
+    const next = document.querySelector("#next > time");
+    if (next) next.parentElement.classList.toggle("late", now - new Date(next.dateTime) > 120000);
   };
   const listen = (answer) => {
     const date = Date.parse(answer.headers.get("date") || "");

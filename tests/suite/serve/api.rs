@@ -72,6 +72,22 @@ async fn events_are_the_newest_and_no_more_than_asked_for() {
 }
 
 #[tokio::test]
+async fn many_environments_share_the_events_that_are_kept() {
+    let stage = stage().await;
+    for environment in 0..4000 {
+        for epoch in 0..20 {
+            let name = format!("e-{environment}");
+            stage.board.tell(event(&name, 0, What::Led { epoch }));
+        }
+    }
+    let kept = |environment: usize| {
+        let name = format!("e-{environment}");
+        stage.board.events(&name, usize::MAX).len()
+    };
+    assert!((0..4000).all(|environment| kept(environment) == 10));
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_not_found() {
     let stage = stage().await.showing([view("production")]);
     for path in [
