@@ -1,9 +1,9 @@
 //! Whether the controller lives and is ready, said to everybody.
 
-use super::stage::{stage, view};
+use super::stage::{settings, stage, stage_at, view};
 use jiff::Timestamp;
 use reconciler::clock::Clock;
-use reconciler::serve::{Board, Git};
+use reconciler::serve::Git;
 use reconciler::status::view::View;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,13 +15,18 @@ async fn health_is_said_without_a_token() {
     assert_eq!((answer.status, answer.body.as_str()), (200, "alive\n"));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_controller_that_does_not_beat_is_stuck_until_it_beats() {
-    let board = Board::new(Clock::counted(Timestamp::UNIX_EPOCH, 1));
+    let clock = Clock::counted(Timestamp::UNIX_EPOCH, 1);
+    let stage = stage_at(settings(), clock).await;
+    tokio::time::pause();
     tokio::time::advance(Duration::from_secs(61)).await;
-    assert!(board.since_beat() > reconciler::serve::board::STUCK);
-    board.beat();
-    assert_eq!(board.since_beat(), Duration::ZERO);
+    tokio::time::resume();
+    let stuck = stage.get_bare("/healthz").await;
+    assert_eq!(stuck.status, 503);
+    assert!(stuck.body.starts_with("stuck: no beat for 61 s"));
+    stage.board.beat();
+    assert_eq!(stage.get_bare("/healthz").await.status, 200);
 }
 
 #[tokio::test]

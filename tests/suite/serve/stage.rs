@@ -49,7 +49,10 @@ pub async fn stage() -> Stage {
 }
 
 pub async fn stage_of(settings: Settings) -> Stage {
-    let clock = Clock::wall();
+    stage_at(settings, Clock::wall()).await
+}
+
+pub async fn stage_at(settings: Settings, clock: Clock) -> Stage {
     let board = Board::new(clock.clone());
     let metrics = Metrics::new(board.clone());
     let (hooks, asked) = Hooks::pair();
