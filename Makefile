@@ -5,7 +5,8 @@
 help: ## This list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 18
 
-test: ready ## All that CI runs: format, lints, dependency policy, tests, fresh schemas
+test: ## All that CI runs: format, lints, dependency policy, tests, fresh schemas
+	@tests/ready.sh test
 	@tests/test.sh
 
 demo: ready ## The product's story, on a sandbox; leaves nothing behind

@@ -76,6 +76,11 @@ impl Config {
         self.get(name).map(Secret::reveal)
     }
 
+    /// A setting that is a secret.
+    pub fn secret(&self, name: &str) -> Option<&Secret> {
+        self.get(name)
+    }
+
     /// The token for Railway; a project token wins, as in Railway's own command line.
     pub fn railway_token(&self) -> Option<Token> {
         let project = self

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sees that what a build needs is there: installs it as root or with sudo at a prompt, else names it.
+# Sees that what a build needs is there, and with `test` what the tests need too: installs it as root or with sudo at a prompt, else names it.
 set -euo pipefail
 
 missing=()
@@ -9,6 +9,10 @@ command -v git >/dev/null || missing+=(git)
 command -v curl >/dev/null || missing+=(curl)
 # A terminal for the tests that need one.
 command -v script >/dev/null || missing+=(bsdutils)
+# A browser for the page, with a font to measure it by.
+if [ "${1:-}" = test ] && ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null && ! command -v google-chrome >/dev/null; then
+    missing+=(chromium fonts-dejavu-core)
+fi
 if [ "${#missing[@]}" -gt 0 ]; then
     install="apt-get install -y --no-install-recommends ${missing[*]}"
     if ! command -v apt-get >/dev/null; then

@@ -7,13 +7,14 @@ use crate::kinds::shown::one_line;
 use crate::manifest::{all_schemas, schema_of};
 use crate::plan::json;
 use crate::problem::nearest;
-use crate::status;
+use crate::serve::api;
+use crate::status::{self, event, view};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The kind, such as `Service`, or `plan` or `status`; all names where none is given.
+    /// The kind, such as `Service`, or `plan`, `status`, `view`, `event` or `environments`; all names where none is given.
     kind: Option<String>,
     /// Write all schemas into this directory.
     #[arg(long, conflicts_with = "kind", env = "RECONCILER_WRITE")]
@@ -24,7 +25,13 @@ pub(super) struct Arguments {
 type Printed = (&'static str, fn() -> String);
 
 /// What is printed as JSON, beside the kinds.
-const DOCUMENTS: [Printed; 2] = [("plan", json::schema), ("status", status::schema)];
+const DOCUMENTS: [Printed; 5] = [
+    ("plan", json::schema),
+    ("status", status::schema),
+    ("view", view::schema),
+    ("event", event::schema),
+    ("environments", api::schema),
+];
 
 pub(super) fn schema(arguments: &Arguments, screen: &Screen) -> Exit {
     match (&arguments.write, &arguments.kind) {

@@ -1,7 +1,7 @@
 //! What happened to an environment: the entries of its journal, what `events` lists, what people are told.
 
 use jiff::Timestamp;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, schema_for};
 use serde::{Deserialize, Serialize};
 
 /// Something that happened to an environment.
@@ -221,4 +221,9 @@ impl What {
             What::Led { .. } => "led",
         }
     }
+}
+
+/// The JSON Schema of the document, as it is committed in `schemas/`.
+pub fn schema() -> String {
+    serde_json::to_string_pretty(&schema_for!(Event)).unwrap_or_default() + "\n"
 }

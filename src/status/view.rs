@@ -1,7 +1,7 @@
 //! What the controller knows of one environment: what the API, the page, the metrics and `status` show.
 
 use super::Status;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, schema_for};
 use serde::{Deserialize, Serialize};
 
 /// One environment, as a controller sees it. The form is a promise: fields are added, never renamed or taken away.
@@ -146,4 +146,9 @@ pub struct ServiceHealth {
     pub since: Option<String>,
     /// What it answered last.
     pub words: String,
+}
+
+/// The JSON Schema of the document, as it is committed in `schemas/`.
+pub fn schema() -> String {
+    serde_json::to_string_pretty(&schema_for!(View)).unwrap_or_default() + "\n"
 }

@@ -10,6 +10,7 @@ mod plans;
 mod probes;
 mod problems;
 mod readme;
+mod serve;
 mod settles;
 mod wire;
 mod worlds;
