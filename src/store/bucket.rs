@@ -325,6 +325,10 @@ impl HttpService for Bounded {
             let answered = Answered { status, words };
             return Err(HttpError::new(HttpErrorKind::Unknown, answered));
         }
+        let body = match parts.status.is_success() {
+            true => body,
+            false => said(&String::from_utf8_lossy(&body)).into(),
+        };
         Ok(HttpResponse::from_parts(parts, body.into()))
     }
 }

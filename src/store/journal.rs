@@ -106,6 +106,7 @@ impl<T> Journal<T> {
             }
         };
         tokio::select! {
+            biased;
             () = flushed => {}
             () = clock.sleep(at_most) => {}
         }
@@ -144,6 +145,7 @@ impl<T: Serialize + Send + Sync> Writer<T> {
         let mut time = std::pin::pin!(clock.sleep(GATHERING));
         while messages.len() < BATCH {
             tokio::select! {
+                biased;
                 next = self.queue.recv() => match next {
                     Some(message) => {
                         let is_last = matches!(message, Message::Flush(_));

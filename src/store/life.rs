@@ -232,6 +232,7 @@ impl Life {
                 return why;
             }
             tokio::select! {
+                biased;
                 _ = over.changed() => {}
                 () = self.clock.sleep(self.left()) => { self.lasts(Duration::ZERO); }
             }

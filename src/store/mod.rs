@@ -107,6 +107,7 @@ impl Store {
 
     async fn get(&self, key: &str) -> Result<Option<Found>, Failure> {
         tokio::select! {
+            biased;
             answer = self.objects.get(key) => answer,
             () = self.clock.sleep(LONGEST) => Err(Failure::Passing(self.silent())),
         }
@@ -114,6 +115,7 @@ impl Store {
 
     async fn put(&self, key: &str, bytes: Bytes, only: Only) -> Result<Put, Failure> {
         tokio::select! {
+            biased;
             answer = self.objects.put(key, bytes, only) => answer,
             () = self.clock.sleep(LONGEST) => Err(Failure::Unclear(self.silent())),
         }
@@ -121,6 +123,7 @@ impl Store {
 
     async fn list(&self, folder: &str) -> Result<Listing, Failure> {
         tokio::select! {
+            biased;
             answer = self.objects.list(folder) => answer,
             () = self.clock.sleep(LONGEST) => Err(Failure::Passing(self.silent())),
         }
@@ -128,6 +131,7 @@ impl Store {
 
     async fn delete(&self, key: &str) -> Result<(), Failure> {
         tokio::select! {
+            biased;
             answer = self.objects.delete(key) => answer,
             () = self.clock.sleep(LONGEST) => Err(Failure::Unclear(self.silent())),
         }

@@ -11,5 +11,6 @@ mod probes;
 mod problems;
 mod readme;
 mod settles;
+mod store;
 mod wire;
 mod worlds;
