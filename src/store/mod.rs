@@ -7,6 +7,8 @@
 //! | `marks/<environment>/….json` | newest commit done, accepted; suspended; applied directly | [`marks`] |
 //! | `journal/<environment>/<day>/….json` | what happened | [`journal`] |
 //!
+//! Environments are told apart by their names: each repository of manifests needs a folder or a prefix of its own.
+//!
 //! # What the lease promises, and what it cannot
 //!
 //! At most one process writes to an environment (invariant S6). Every taking makes the epoch grow by a conditional write, a lease is checked before

@@ -221,8 +221,10 @@ async fn s6_of_two_processes_killed_and_stopped_at_random_no_older_epoch_acts_af
             helpers.push(victim);
         }
     }
-    grows(lines(folder.path()).len()).await;
     helpers.into_iter().for_each(Helper::kill);
+    let last = Helper::start("z", folder.path());
+    grows(lines(folder.path()).len()).await;
+    last.kill();
 
     let epochs: Vec<(u64, String)> = lines(folder.path())
         .iter()
@@ -240,5 +242,5 @@ async fn s6_of_two_processes_killed_and_stopped_at_random_no_older_epoch_acts_af
     }
     // Between check and write lies the window that nothing can fence: a stop there costs one late action, and no more.
     assert!(late <= stops, "{late} late actions after {stops} stops");
-    assert!(newest >= 3, "the lease hardly ever moved: {newest}");
+    assert!(newest >= 2, "the lease never moved");
 }
