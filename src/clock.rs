@@ -1,8 +1,11 @@
 //! Now, sleep and jitter: the only door to time and chance.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+/// A moment that can be compared with another of the same process, and with nothing else.
+pub type Moment = tokio::time::Instant;
 
 /// Tells the time and waits. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -18,7 +21,8 @@ enum Source {
     /// A moment, and what tokio's clock has counted since: virtual where that clock is paused.
     Counted {
         start: Timestamp,
-        began: tokio::time::Instant,
+        began: Moment,
+        jumped: Arc<Mutex<SignedDuration>>,
     },
 }
 
@@ -40,7 +44,8 @@ impl Clock {
         Clock {
             source: Source::Counted {
                 start,
-                began: tokio::time::Instant::now(),
+                began: Moment::now(),
+                jumped: Arc::default(),
             },
             chance: Arc::new(Mutex::new(seed)),
         }
@@ -51,9 +56,30 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         match &self.source {
             Source::Wall => Timestamp::now(),
-            Source::Counted { start, began } => start
-                .saturating_add(began.elapsed())
-                .unwrap_or(Timestamp::MAX),
+            Source::Counted {
+                start,
+                began,
+                jumped,
+            } => {
+                let jumped = *jumped.lock().unwrap_or_else(PoisonError::into_inner);
+                start
+                    .saturating_add(began.elapsed())
+                    .and_then(|now| now.saturating_add(jumped))
+                    .unwrap_or(Timestamp::MAX)
+            }
+        }
+    }
+
+    /// A moment on the clock that only counts on: what people do to the machine's clock does not change it. It may stand still while the machine sleeps.
+    pub fn moment(&self) -> Moment {
+        Moment::now()
+    }
+
+    /// Somebody sets the machine's clock: for simulation. What only counts on does not notice.
+    pub fn jump(&self, by: SignedDuration) {
+        if let Source::Counted { jumped, .. } = &self.source {
+            let mut jumped = jumped.lock().unwrap_or_else(PoisonError::into_inner);
+            *jumped = jumped.saturating_add(by);
         }
     }
 
@@ -79,8 +105,8 @@ impl Clock {
         (0..length).map(|_| letter(self.chance())).collect()
     }
 
-    /// SplitMix64: small, and good enough to spread waits.
-    fn chance(&self) -> u64 {
+    /// A number by chance. SplitMix64: small, and good enough to spread waits.
+    pub fn chance(&self) -> u64 {
         let mut state = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
         *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = *state;

@@ -122,6 +122,11 @@ impl Config {
         }
     }
 
+    /// A setting that is a secret.
+    pub fn hidden(&self, name: &str) -> Option<&Secret> {
+        self.get(name)
+    }
+
     /// The secrets that manifests refer to, each read from the variable with the prefix before its name and from nowhere else (design rule 19).
     pub fn secrets<'a>(
         &self,

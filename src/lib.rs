@@ -30,6 +30,10 @@ pub mod git;
 
 pub mod interrupt;
 
+pub mod tls;
+
+pub mod store;
+
 pub mod providers;
 
 pub mod execute;

@@ -1,6 +1,7 @@
 //! The shared transport: one request, one answer, bounded in time and size.
 
 use super::address::{Allowed, Resolver};
+use crate::tls;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
@@ -98,25 +99,11 @@ impl Tcp {
 
 fn builder(longest: Duration) -> reqwest::ClientBuilder {
     reqwest::Client::builder()
-        .tls_backend_preconfigured(tls())
+        .tls_backend_preconfigured(tls::configuration())
         .user_agent(concat!("reconciler/", env!("CARGO_PKG_VERSION")))
         .timeout(longest)
         .connect_timeout(longest.min(Duration::from_secs(10)))
         .redirect(reqwest::redirect::Policy::none())
-}
-
-/// One TLS configuration for every client: reqwest's own fails on a machine without certificates (facts/crates.md 4.1).
-fn tls() -> rustls::ClientConfig {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() {
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    }
-    rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("ring speaks the protocol versions that rustls is built with")
-        .with_root_certificates(roots)
-        .with_no_client_auth()
 }
 
 #[async_trait]

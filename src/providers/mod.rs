@@ -1,6 +1,7 @@
 //! Look outside and act there: one file or folder per provider, over one transport.
 
 pub mod address;
+pub mod fenced;
 pub mod http;
 pub mod pages;
 pub mod railway;

@@ -12,5 +12,6 @@ mod problems;
 mod readme;
 mod serve;
 mod settles;
+mod store;
 mod wire;
 mod worlds;
