@@ -38,4 +38,6 @@ pub mod reconcile;
 
 pub mod probe;
 
+pub mod repository;
+
 pub mod cli;
