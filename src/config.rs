@@ -92,6 +92,11 @@ impl Config {
         })
     }
 
+    /// The token for the git server of the manifests.
+    pub fn git_token(&self) -> Option<&Secret> {
+        self.get("RECONCILER_GIT_TOKEN")
+    }
+
     /// Where Railway's API is.
     pub fn railway_url(&self) -> &str {
         self.plain("RAILWAY_API_URL").unwrap_or(RAILWAY_API_URL)

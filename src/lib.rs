@@ -42,6 +42,10 @@ pub mod reconcile;
 
 pub mod probe;
 
+pub mod repository;
+
 pub mod serve;
+
+pub mod controller;
 
 pub mod cli;

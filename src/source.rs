@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 /// The manifest files of one environment and its base, by the path that people are shown.
 ///
-/// Only `files::read_directory` (and tests) make one; everything after it is pure.
+/// Only `files`, `repository` (and tests) make one; everything after it is pure.
 #[derive(Debug, Clone, Default)]
 pub struct Files {
     /// The directory that holds the environment, as people are shown it; "" is the current one.
@@ -100,6 +100,21 @@ impl Node {
             }
         }
         &node.origin
+    }
+
+    /// Adds the entries of maps that another value has and this one does not, at any depth.
+    pub fn add_entries(&mut self, other: &Node) {
+        let (Value::Map(own), Value::Map(others)) = (&mut self.value, &other.value) else {
+            return;
+        };
+        for (key, other) in others {
+            match own.get_mut(key) {
+                Some(own) => own.add_entries(other),
+                None => {
+                    own.insert(key.clone(), other.clone());
+                }
+            }
+        }
     }
 
     /// The same value as JSON, without places.

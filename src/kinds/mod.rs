@@ -101,6 +101,46 @@ pub struct Documents {
     pub approvals: BTreeMap<String, Declared<approval::Spec>>,
 }
 
+impl Documents {
+    /// Adds what an older version declared and this one does not: whole documents, and entries of documents that both have.
+    pub fn add_declared(&mut self, older: &Documents) {
+        let Documents {
+            environments,
+            releases,
+            services,
+            maintenances,
+            approvals,
+        } = older;
+        add_documents(&mut self.environments, environments, |newer, older| {
+            variable::add_declared(&mut newer.variables, &older.variables);
+        });
+        add_documents(&mut self.services, services, |newer, older| {
+            variable::add_declared(&mut newer.variables, &older.variables);
+        });
+        add_documents(&mut self.releases, releases, |_, _| {});
+        add_documents(&mut self.maintenances, maintenances, |_, _| {});
+        add_documents(&mut self.approvals, approvals, |_, _| {});
+    }
+}
+
+fn add_documents<S: Clone>(
+    newer: &mut BTreeMap<String, Declared<S>>,
+    older: &BTreeMap<String, Declared<S>>,
+    add_entries: impl Fn(&mut S, &S),
+) {
+    for (name, older) in older {
+        match newer.get_mut(name) {
+            Some(newer) => {
+                add_entries(&mut newer.spec, &older.spec);
+                Arc::make_mut(&mut newer.document).add_entries(&older.document);
+            }
+            None => {
+                newer.insert(name.clone(), older.clone());
+            }
+        }
+    }
+}
+
 fn add<K: Kind>(documents: &mut Documents, name: String, document: Arc<Node>) -> bool {
     let Some(spec) = document.at(&["spec"]).map(Node::to_json) else {
         return false;

@@ -11,6 +11,7 @@ use crate::world::{Seen, World};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The name of an environment variable.
@@ -73,6 +74,16 @@ pub struct Absent {
     /// Always `true`.
     #[schemars(extend("const" = true))]
     pub absent: bool,
+}
+
+/// Adds variables that an older version declared to be there, and a newer one not.
+pub fn add_declared(newer: &mut BTreeMap<String, Variable>, older: &BTreeMap<String, Variable>) {
+    for (name, older) in older {
+        let is_there = |variable: &Variable| !matches!(variable, Variable::Absent(_));
+        if is_there(older) && !newer.get(name).is_some_and(is_there) {
+            newer.insert(name.clone(), older.clone());
+        }
+    }
 }
 
 /// The names of the secrets that variables refer to.

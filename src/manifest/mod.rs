@@ -6,6 +6,7 @@ mod explain;
 mod mask;
 mod overlay;
 mod parse;
+mod parses;
 mod render;
 mod schema;
 mod typed;
@@ -14,12 +15,13 @@ pub mod yaml;
 
 pub use document::is_name;
 pub use explain::explain;
+pub use parses::Parses;
 pub use render::{Style, annotations, json, render};
 pub use schema::{all_schemas, schema_of};
 
 use crate::kinds::{Declared, Documents, KINDS, environment};
 use crate::problem::Problem;
-use crate::source::{Files, Node};
+use crate::source::{Files, Node, Value};
 use document::Document;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
@@ -71,8 +73,30 @@ impl Desired {
 
     /// The same with what was declared before.
     #[must_use]
-    pub fn after(mut self, before: &Desired) -> Desired {
-        self.before = Some(before.documents.clone());
+    pub fn after(self, before: &Desired) -> Desired {
+        self.after_all([before])
+    }
+
+    /// The same with everything that was declared in any of several earlier versions, the newest first.
+    /// Versions about another Railway environment say nothing of this one.
+    #[must_use]
+    pub fn after_all<'a>(mut self, newest_first: impl IntoIterator<Item = &'a Desired>) -> Desired {
+        let own = self.environment().spec.railway.clone();
+        let (ours, others): (Vec<_>, Vec<_>) = newest_first
+            .into_iter()
+            .partition(|version| version.environment().spec.railway == own);
+        let versions = if ours.is_empty() {
+            &others[..1.min(others.len())]
+        } else {
+            &ours
+        };
+        let mut versions = versions.iter();
+        self.before = versions.next().map(|newest| newest.documents.clone());
+        if let Some(before) = &mut self.before {
+            for older in versions {
+                before.add_declared(&older.documents);
+            }
+        }
         self
     }
 
@@ -97,10 +121,20 @@ impl Desired {
 
 /// Reads the manifests of one environment and its base.
 pub fn load(files: &Files, now: Timestamp) -> Result<Desired, Vec<Problem>> {
+    load_with(files, now, &mut Parses::keeping(0))
+}
+
+/// The same, with what was parsed before. Whoever loads again later must know that time can only heal: what was in order stays so,
+/// and a problem with a time far ahead ends when that time comes near.
+pub fn load_with(
+    files: &Files,
+    now: Timestamp,
+    parses: &mut Parses,
+) -> Result<Desired, Vec<Problem>> {
     let mut found = Findings::default();
     let is_readable = check::limits(files, &mut found);
     let desired = if is_readable {
-        read(files, now, &mut found)
+        read(files, now, parses, &mut found)
     } else {
         None
     };
@@ -110,9 +144,15 @@ pub fn load(files: &Files, now: Timestamp) -> Result<Desired, Vec<Problem>> {
     }
 }
 
-fn read(files: &Files, now: Timestamp, found: &mut Findings) -> Option<Desired> {
+fn read(
+    files: &Files,
+    now: Timestamp,
+    parses: &mut Parses,
+    found: &mut Findings,
+) -> Option<Desired> {
     let directory = overlay::join("", &files.directory);
-    let own = documents(files, |path| overlay::is_below(path, &directory), found);
+    let is_own = |path: &str| overlay::is_below(path, &directory);
+    let own = documents(files, is_own, parses, found);
     let environment = check::only_environment(files, &own, found);
     let base = environment
         .map(|document| overlay::base_of(document, &directory))
@@ -125,7 +165,8 @@ fn read(files: &Files, now: Timestamp, found: &mut Findings) -> Option<Desired> 
     };
     let elsewhere = documents(
         files,
-        |path| is_shared(path) && !overlay::is_below(path, &directory),
+        |path| is_shared(path) && !is_own(path),
+        parses,
         found,
     );
     let (shared, own) = own
@@ -144,11 +185,12 @@ fn read(files: &Files, now: Timestamp, found: &mut Findings) -> Option<Desired> 
 fn documents(
     files: &Files,
     is_wanted: impl Fn(&str) -> bool,
+    parses: &mut Parses,
     found: &mut Findings,
 ) -> Vec<Document> {
     let mut documents = Vec::new();
     for (path, text) in files.texts.iter().filter(|(path, _)| is_wanted(path)) {
-        let parsed = parse::parse(path, text);
+        let parsed = Arc::unwrap_or_clone(parses.parsed(path, text));
         found.incomplete |= parsed.is_broken;
         found.problems.extend(parsed.problems);
         if documents.len() + parsed.documents.len() > check::MAX_DOCUMENTS {
@@ -177,6 +219,11 @@ fn documents(
 ///
 /// Nothing where there is none, and where the manifests are too broken to tell, or hold environments in directories of their own: `load` says why.
 pub fn base_directory(files: &Files) -> Option<String> {
+    base_directory_with(files, &mut Parses::keeping(0))
+}
+
+/// The same, with what was parsed before.
+pub fn base_directory_with(files: &Files, parses: &mut Parses) -> Option<String> {
     let directory = overlay::join("", &files.directory);
     let mut found = Findings::default();
     let mut environments = Vec::new();
@@ -185,11 +232,7 @@ pub fn base_directory(files: &Files) -> Option<String> {
         .iter()
         .filter(|(path, text)| overlay::is_below(path, &directory) && text.contains("Environment"))
     {
-        let documents = parse::parse(path, text)
-            .documents
-            .into_iter()
-            .filter_map(|node| document::read(node, &mut found));
-        environments.extend(documents.filter(|document| document.kind == "Environment"));
+        environments.extend(environments_in(path, text, parses, &mut found));
     }
     let file = |document: &document::Document| document.place.file.clone();
     let environment = match environments.as_slice() {
@@ -199,6 +242,33 @@ pub fn base_directory(files: &Files) -> Option<String> {
             .find(|environment| overlay::is_in(&file(environment), &directory)),
     };
     overlay::base_of(environment?, &directory).directory
+}
+
+fn environments_in(
+    path: &Arc<str>,
+    text: &str,
+    parses: &mut Parses,
+    found: &mut Findings,
+) -> Vec<Document> {
+    let parsed = parses.parsed(path, text);
+    let heads = parsed.documents.iter().filter(|node| {
+        let kind = node.at(&["kind"]).map(|kind| &kind.value);
+        matches!(kind, Some(Value::Text(kind)) if kind == "Environment")
+    });
+    heads
+        .filter_map(|node| document::read(node.clone(), found))
+        .collect()
+}
+
+/// Whether a file declares an Environment, or means to and cannot be read.
+pub fn declares_environment(path: &Arc<str>, text: &str, parses: &mut Parses) -> bool {
+    if !text.contains("Environment") {
+        return false;
+    }
+    let says = |line: &str| line.replace(char::is_whitespace, "") == "kind:Environment";
+    let parsed = parses.parsed(path, text);
+    let is_meant = parsed.is_broken && text.lines().any(says);
+    is_meant || !environments_in(path, text, parses, &mut Findings::default()).is_empty()
 }
 
 /// What is wrong, and what is known to be there although it is wrong: so that one typing error is one problem.

@@ -21,7 +21,7 @@ const MAX_NODES: usize = 100_000;
 const MAX_DOCUMENTS: usize = 10_000;
 
 /// What a file holds.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Parsed {
     /// Its documents in their order. Empty ones are left out.
     pub documents: Vec<Node>,

@@ -10,6 +10,7 @@ mod plans;
 mod probes;
 mod problems;
 mod readme;
+mod repository;
 mod serve;
 mod settles;
 mod store;
