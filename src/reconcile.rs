@@ -181,6 +181,7 @@ pub async fn until_in_step(
                 if let Seen::Facts(railway) = &looked.world.railway {
                     memory.saw(railway);
                 }
+                memory.planned(&looked.plan, &looked.world, pass.clock.now());
                 watcher.looked(&looked);
                 if !looked.plan.writes.is_empty() {
                     if !watcher.allows(&looked.plan) {
@@ -225,11 +226,15 @@ fn denied(outcome: &Outcome) -> Option<Failure> {
     }
 }
 
-/// Whether time alone may change something. A restart that is planned for later is no reason to stay; one that is due and settles is.
+/// Whether time alone may change something. A restart that is planned for later is no reason to stay, nor is a freeze; one that is due and settles is.
 fn waits(plan: &Plan) -> bool {
     use crate::kinds::step::Ask;
-    let is_for_later = |step: &Step| step.field == "restartedAfter" && !step.deploys();
-    plan.steps
-        .iter()
-        .any(|step| matches!(step.ask, Ask::Wait { .. }) && !is_for_later(step))
+    let frozen = plan.freeze.as_ref().map(|freeze| &freeze.steps);
+    let is_for_later = |position: usize, step: &Step| {
+        step.field == "restartedAfter" && !step.deploys()
+            || frozen.is_some_and(|frozen| frozen.contains(&position))
+    };
+    plan.steps.iter().enumerate().any(|(position, step)| {
+        matches!(step.ask, Ask::Wait { .. }) && !is_for_later(position, step)
+    })
 }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The kind, such as `Service`, or `plan` or `status`; all names where none is given.
+    /// The kind, such as `Service`, or `plan`, `status` or `event`; all names where none is given.
     kind: Option<String>,
     /// Write all schemas into this directory.
     #[arg(long, conflicts_with = "kind", env = "RECONCILER_WRITE")]
@@ -24,7 +24,11 @@ pub(super) struct Arguments {
 type Printed = (&'static str, fn() -> String);
 
 /// What is printed as JSON, beside the kinds.
-const DOCUMENTS: [Printed; 2] = [("plan", json::schema), ("status", status::schema)];
+const DOCUMENTS: [Printed; 3] = [
+    ("plan", json::schema),
+    ("status", status::schema),
+    ("event", status::event::schema),
+];
 
 pub(super) fn schema(arguments: &Arguments, screen: &Screen) -> Exit {
     match (&arguments.write, &arguments.kind) {

@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod http;
+pub mod notify;
 pub mod pages;
 pub mod railway;
 

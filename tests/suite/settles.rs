@@ -28,6 +28,7 @@ mod wish;
 
 use flaws::Flaw;
 use play::{Report, play};
+pub use schedule::parsed;
 use schedule::{Crash, Schedule};
 use tally::Tally;
 
