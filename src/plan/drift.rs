@@ -4,7 +4,7 @@
 
 use super::{Plan, freeze};
 use crate::kinds::environment::drift::Heal;
-use crate::kinds::step::{Ask, Cause, Step};
+use crate::kinds::step::{Ask, Cause, PUT_BACK, Step};
 use crate::world::railway::{
     self, AUTHOR, Change, Patch, PatchState, Question, Railway, Setting, VariableValue,
 };
@@ -71,7 +71,7 @@ fn part(step: &Step) -> String {
     format!("{} {}", step.of, step.field)
 }
 
-/// Notes every step to make that did not come from git, and lets it wait for its time.
+/// Notes every step that did not come from git, and lets those to make wait for their time.
 pub fn hold(
     plan: &mut Plan,
     railway: &Railway,
@@ -81,18 +81,33 @@ pub fn hold(
 ) {
     let heal = plan.heal;
     for (position, step) in plan.steps.iter_mut().enumerate() {
-        if !can_drift(step) || course.is_of_git(step, content) {
+        let freeze = plan.freeze.as_ref();
+        let frozen = freeze.and_then(|freeze| Some((freeze.until, freeze.steps.get(&position)?)));
+        let action = step.action().or(frozen.map(|(_, action)| action));
+        let Some(action) = action.filter(|action| can_drift(step, action)) else {
+            continue;
+        };
+        if course.is_of_git(step, action, content) {
             continue;
         }
         if railway.history == Seen::Unasked {
             plan.questions.insert(Question::History.into());
             continue;
         }
-        let Some(drifted) = course.judged(step, railway, content, heal, now) else {
+        let Some(mut drifted) = course.judged(step, action, railway, content, heal, now) else {
             continue;
         };
-        if let Some(instead) = instead(step, &drifted, now) {
-            step.ask = instead;
+        match (frozen, drifted.heals_at) {
+            // The freeze ends later than its time, or holds it up then.
+            (Some((until, _)), Some(heals_at)) => drifted.heals_at = Some(heals_at.max(until)),
+            _ => {
+                if let Some(instead) = instead(step, &drifted, now) {
+                    step.ask = instead;
+                }
+                if let Some(freeze) = &mut plan.freeze {
+                    freeze.steps.remove(&position);
+                }
+            }
         }
         plan.drift.insert(position, drifted);
     }
@@ -131,52 +146,54 @@ fn instead(step: &Step, drifted: &Drifted, now: Timestamp) -> Option<Ask> {
 
 /// Whether somebody may have brought it about. A one-shot that has come due was asked for by git,
 /// and what stores what runs completes a step of ours.
-fn can_drift(step: &Step) -> bool {
-    match step.action() {
-        Some(Action::Railway(railway::Action::Store { .. } | railway::Action::Delete { .. })) => {
-            false
-        }
-        Some(_) => step.field != "restartedAfter" && step.verb != freeze::PUT_BACK,
-        None => false,
-    }
+fn can_drift(step: &Step, action: &Action) -> bool {
+    let Action::Railway(action) = action;
+    !matches!(
+        action,
+        railway::Action::Store { .. } | railway::Action::Delete { .. }
+    ) && step.field != "restartedAfter"
+        && step.verb != PUT_BACK
 }
 
 /// Whether only the history can tell that somebody changed it: a secret store gives new values, too.
-fn needs_proof(step: &Step) -> bool {
+fn needs_proof(action: &Action) -> bool {
     matches!(
-        step.action(),
-        Some(Action::Railway(railway::Action::Change(Change {
+        action,
+        Action::Railway(railway::Action::Change(Change {
             set: Setting::Registry { .. }
                 | Setting::Variable {
                     value: VariableValue::Secret { .. },
                     ..
                 },
             ..
-        })))
+        }))
     )
 }
 
 /// Whether it is a deployment of what is stored: it follows from other steps, of the service and of what services share.
-fn follows(step: &Step) -> bool {
+fn follows(action: &Action) -> bool {
     !matches!(
-        step.action(),
-        Some(Action::Railway(
-            railway::Action::Change(_) | railway::Action::PushToDeploy { .. }
-        ))
+        action,
+        Action::Railway(railway::Action::Change(_) | railway::Action::PushToDeploy { .. })
     )
 }
 
 impl Course {
     /// Whether a step is there because git asks for something new.
-    fn is_of_git(&self, step: &Step, content: &Content) -> bool {
+    fn is_of_git(&self, step: &Step, action: &Action, content: &Content) -> bool {
         if self.digest.is_empty() {
             return false;
         }
         if self.digest != content.digest {
-            let known = self.drifted.get(&part(step));
-            return !known.is_some_and(|trace| trace.is_there && trace.intent == step.intent());
+            return !self.is_known(step);
         }
-        self.pending.contains(&part(step)) || follows(step) && self.is_under_way(step)
+        self.pending.contains(&part(step)) || follows(action) && self.is_under_way(step)
+    }
+
+    /// Whether the looks before have shown the very same out of step by itself.
+    fn is_known(&self, step: &Step) -> bool {
+        let known = self.drifted.get(&part(step));
+        known.is_some_and(|trace| trace.is_there && trace.intent == step.intent())
     }
 
     /// Whether something of the step's document, or of what all services share, is on its way.
@@ -190,6 +207,7 @@ impl Course {
     fn judged(
         &self,
         step: &Step,
+        action: &Action,
         railway: &Railway,
         content: &Content,
         heal: Heal,
@@ -197,7 +215,7 @@ impl Course {
     ) -> Option<Drifted> {
         let patches = by_hand(step, railway);
         let last = patches.first();
-        if freeze::is_begun(step, railway) || needs_proof(step) && last.is_none() {
+        if freeze::is_begun(step, railway) || needs_proof(action) && last.is_none() {
             return None;
         }
         // Without a look before, only a change after the commit is surely none of git's.
@@ -241,39 +259,43 @@ impl Course {
             .filter(|(position, step)| is_out_of_step(step) || plan.drift.contains_key(position))
             .map(|(position, step)| (part(step), (position, step)))
             .collect();
-        self.trace(plan, &asked, now);
-        let is_drift = |part: &String| self.drifted.get(part).is_some_and(|trace| trace.is_there);
-        if self.digest != content.digest {
-            self.pending = asked
-                .keys()
-                .filter(|part| !is_drift(part))
-                .cloned()
-                .collect();
-            self.digest.clone_from(&content.digest);
-            return;
-        }
-        let added: Vec<String> = asked
-            .iter()
-            .filter(|(part, (_, step))| !is_drift(part) && self.is_under_way(step))
-            .map(|(part, _)| part.clone())
-            .collect();
+        let services = &mut railway.services.values();
         let is_whole = !plan
             .steps
             .iter()
             .any(|step| matches!(step.ask, Ask::Unseen(_)))
-            && !railway
-                .services
-                .values()
-                .any(|service| matches!(service, Seen::Unseen(_)));
+            && !services.any(|service| matches!(service, Seen::Unseen(_)));
+        self.trace(plan, &asked, is_whole, now);
+        let is_drift = |(position, step): &(usize, &Step)| {
+            plan.drift.contains_key(position) || self.is_known(step)
+        };
+        if self.digest != content.digest {
+            let brought = asked.iter().filter(|(_, step)| !is_drift(step));
+            self.pending = brought.map(|(part, _)| part.clone()).collect();
+            self.digest.clone_from(&content.digest);
+            return;
+        }
+        let changes = |step: &Step| step.action().is_some_and(|action| !follows(action));
+        let added: Vec<String> = asked
+            .iter()
+            .filter(|(_, step)| !is_drift(step) && !changes(step.1) && self.is_under_way(step.1))
+            .map(|(part, _)| part.clone())
+            .collect();
         if is_whole {
             self.pending.retain(|part| asked.contains_key(part));
         }
         self.pending.extend(added);
     }
 
-    fn trace(&mut self, plan: &Plan, asked: &BTreeMap<String, (usize, &Step)>, now: Timestamp) {
-        for trace in self.drifted.values_mut() {
-            trace.is_there = false;
+    fn trace(
+        &mut self,
+        plan: &Plan,
+        asked: &BTreeMap<String, (usize, &Step)>,
+        is_whole: bool,
+        now: Timestamp,
+    ) {
+        for (part, trace) in &mut self.drifted {
+            trace.is_there &= !is_whole || asked.contains_key(part);
         }
         for (part, (position, step)) in asked {
             let Some(drifted) = plan.drift.get(position) else {

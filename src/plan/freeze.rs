@@ -3,7 +3,7 @@
 use super::Plan;
 use crate::kinds::Declared;
 use crate::kinds::maintenance::{self, By};
-use crate::kinds::step::{Ask, Effect, Step};
+use crate::kinds::step::{Ask, Effect, PUT_BACK, Step};
 use crate::manifest::Desired;
 use crate::world::railway::{
     self, AUTHOR, Change, Field, PatchState, Question, Railway, Service, Setting, Source,
@@ -19,8 +19,8 @@ pub struct Freeze {
     pub window: String,
     /// When it ends.
     pub until: Timestamp,
-    /// The steps that wait for its end, by their position.
-    pub steps: BTreeSet<usize>,
+    /// The steps that wait for its end, by their position, with what would be done.
+    pub steps: BTreeMap<usize, Action>,
 }
 
 /// Lets every step to make wait that begins something which customers could notice, while a freeze holds.
@@ -31,17 +31,17 @@ pub fn hold(plan: &mut Plan, desired: &Desired, world: &World, now: Timestamp) {
     let mut freeze = Freeze {
         window: window.words(),
         until,
-        steps: BTreeSet::new(),
+        steps: BTreeMap::new(),
     };
     let Some(railway) = world.railway.facts() else {
         plan.freeze = Some(freeze);
         return;
     };
     for (position, step) in plan.steps.iter_mut().enumerate() {
-        if step.action().is_none()
-            || !is_noticed(step, railway)
-            || is_way_out(step, desired, railway)
-        {
+        let Some(action) = step.action().cloned() else {
+            continue;
+        };
+        if !is_noticed(step, railway) || is_way_out(step, desired, railway) {
             continue;
         }
         if finishes(step) && railway.history == Seen::Unasked {
@@ -50,7 +50,7 @@ pub fn hold(plan: &mut Plan, desired: &Desired, world: &World, now: Timestamp) {
         if is_begun(step, railway) {
             continue;
         }
-        freeze.steps.insert(position);
+        freeze.steps.insert(position, action);
         step.ask = Ask::Wait {
             until: format!(
                 "the freeze {} ends, {until:.0}; `overrideUntil` in the Environment lifts it before",
@@ -103,9 +103,6 @@ fn is_way_out(step: &Step, desired: &Desired, railway: &Railway) -> bool {
         || step.verb == PUT_BACK
         || service.is_some_and(|service| is_down(service) || lifts(step, service, maintenances))
 }
-
-/// The verb of a step that puts a service back to a release that ran healthy.
-pub const PUT_BACK: &str = "put back";
 
 /// Whether nothing serves of what was there before.
 fn is_down(service: &Service) -> bool {

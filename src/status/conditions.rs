@@ -4,7 +4,7 @@ use super::view::{
     Commit, Condition, ConditionKind, NotAccepted, ServiceHealth, Suspension, Truth,
 };
 use super::{Health, Item, Rule, State, Status};
-use crate::kinds::shown::{few, one_line};
+use crate::kinds::shown::{few, harmless};
 use crate::kinds::step::Cause;
 use jiff::Timestamp;
 
@@ -104,7 +104,7 @@ fn ready(synced: &Said, healthy: &Said, stalled: &Said) -> Said {
 /// Why nothing can be told of what is outside.
 fn not_seen(known: &Known<'_>) -> Option<String> {
     match (known.unseen, known.status) {
-        (Some(reason), _) => Some(format!("it cannot be seen: {}", one_line(reason))),
+        (Some(reason), _) => Some(format!("it cannot be seen: {}", harmless(reason))),
         (None, None) => Some("nobody has looked yet".to_owned()),
         (None, Some(status)) => status
             .unseen
@@ -151,9 +151,9 @@ fn refusal(refused: &NotAccepted) -> String {
     let id = refused.commit.id.get(..7).unwrap_or(&refused.commit.id);
     format!(
         "commit {} is not in force: {}; {}",
-        one_line(id),
-        one_line(&refused.reason),
-        one_line(&refused.way_out)
+        harmless(id),
+        harmless(&refused.reason),
+        harmless(&refused.way_out)
     )
 }
 
@@ -164,7 +164,7 @@ fn healthy(known: &Known<'_>) -> Said {
         .iter()
         .filter(|it| it.is_healthy == Some(false));
     let sick: Vec<String> = sick
-        .map(|it| format!("{} answers {}", it.service, one_line(&it.words)))
+        .map(|it| format!("{} answers {}", it.service, harmless(&it.words)))
         .collect();
     if !sick.is_empty() {
         return said(kind, Truth::False, HEALTH_CHECK_FAILED, few(&sick, 5));
@@ -191,7 +191,7 @@ fn healthy(known: &Known<'_>) -> Said {
     if !failed.is_empty() {
         said(kind, Truth::False, HEALTH_CHECK_FAILED, few(&failed, 5))
     } else if let Some(reason) = known.unseen {
-        let words = format!("it cannot be seen: {}", one_line(reason));
+        let words = format!("it cannot be seen: {}", harmless(reason));
         said(kind, Truth::Unknown, UNSEEN, words)
     } else if !unknown.is_empty() {
         said(kind, Truth::Unknown, UNSEEN, few(&unknown, 5))
@@ -275,8 +275,8 @@ fn suspended(known: &Known<'_>) -> Said {
         (Some(suspension), _) => {
             let words = format!(
                 "by {}: {}",
-                one_line(&suspension.by),
-                one_line(&suspension.reason)
+                harmless(&suspension.by),
+                harmless(&suspension.reason)
             );
             said(kind, Truth::True, "Suspended", words)
         }

@@ -372,16 +372,18 @@ fn rule(plan: &Plan, position: usize, step: &Step) -> Option<Rule> {
     let only = plan.only_reports.as_ref();
     match &step.ask {
         Ask::Hold { by, .. } if only.is_some_and(|only| only.why == *by) => Some(Rule::ReportsOnly),
+        Ask::Wait { .. } if is_frozen(plan, position) => Some(Rule::Freeze),
         Ask::Wait { .. } | Ask::Hold { .. } if plan.drift.contains_key(&position) => {
             Some(Rule::Drift)
         }
-        Ask::Wait { .. } => {
-            let freeze = plan.freeze.as_ref();
-            let waits = freeze.is_some_and(|freeze| freeze.steps.contains(&position));
-            waits.then_some(Rule::Freeze)
-        }
+        Ask::Wait { .. } => None,
         Ask::Make(_) | Ask::Hold { .. } | Ask::Unseen(_) | Ask::Told(_) => None,
     }
+}
+
+fn is_frozen(plan: &Plan, position: usize) -> bool {
+    let freeze = plan.freeze.as_ref();
+    freeze.is_some_and(|freeze| freeze.steps.contains_key(&position))
 }
 
 fn told(step: &Step) -> Option<String> {
@@ -508,7 +510,8 @@ fn drift(plan: &Plan, railway: &Railway) -> Vec<Drift> {
         .enumerate()
         .filter_map(|(position, step)| {
             let drifted = plan.drift.get(&position);
-            let differs = matches!(step.ask, Ask::Make(_) | Ask::Hold { .. });
+            let differs =
+                matches!(step.ask, Ask::Make(_) | Ask::Hold { .. }) || is_frozen(plan, position);
             let patch = by_hand(step, railway).filter(|_| differs || drifted.is_some());
             let at = drifted
                 .map(|drifted| drifted.since)

@@ -2,7 +2,7 @@
 
 use super::event::{Event, What};
 use super::text::when;
-use crate::kinds::shown::one_line;
+use crate::kinds::shown::harmless;
 use serde_json::{Value, json};
 
 /// An event as people read it.
@@ -20,7 +20,7 @@ pub struct Words {
 const LONGEST: usize = 1500;
 
 fn cut(text: &str) -> String {
-    let text = one_line(text);
+    let text = harmless(text);
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
@@ -86,7 +86,7 @@ pub fn words(event: &Event) -> Words {
             let way_out = match heals_at {
                 Some(at) if *at > event.at => {
                     let at = when(*at, event.at);
-                    format!("it is undone {at}; to keep it, let git say the same")
+                    format!("it is undone at {at}; to keep it, let git say the same")
                 }
                 Some(_) => "it is undone now; to keep it, let git say the same".to_owned(),
                 None => {

@@ -108,7 +108,9 @@ fn body(out: &mut String, status: &Status, now: Timestamp, look: Look) {
         line(out, "FROZEN", &words, AnsiColor::Cyan, look);
     }
     for item in &status.now {
-        let deadline = item.deadline.as_deref().and_then(|at| at.parse().ok());
+        // What waits for its time says when that is.
+        let deadline = item.deadline.as_deref().filter(|_| item.rule.is_none());
+        let deadline = deadline.and_then(|at| at.parse().ok());
         let at_most = deadline.map(|at| format!(" · by {}", when(at, now)));
         let words = format!("{}: {}{}", item.what, item.why, at_most.unwrap_or_default());
         line(out, "NOW", &words, AnsiColor::Cyan, look);
@@ -254,8 +256,12 @@ fn drift_words(drift: &Drift, now: Timestamp) -> String {
         let _ = write!(words, " · “{message}”");
     }
     let heals = drift.heals_at.as_deref().and_then(|at| at.parse().ok());
-    if let Some(heals) = heals {
-        let _ = write!(words, " · undone {}", when(heals, now));
+    match heals {
+        Some(heals) if now < heals => {
+            let _ = write!(words, " · undone {}", when(heals, now));
+        }
+        Some(_) => words.push_str(" · undone now"),
+        None => {}
     }
     if drift.stays {
         words.push_str(" · stays: `drift.heal` says never");

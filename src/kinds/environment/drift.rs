@@ -1,8 +1,10 @@
 //! `drift`: how long a change outside of git may stay.
 
 use crate::kinds::written::Duration;
-use schemars::JsonSchema;
-use serde::Deserialize;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::IntoDeserializer;
+use serde::{Deserialize, Deserializer};
+use std::borrow::Cow;
 
 /// What the controller does about a change outside of git. It is told at once in any case; `apply` undoes it at once, because a person said so.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -15,24 +17,14 @@ pub struct Drift {
 }
 
 /// When a change outside of git is undone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(untagged)]
-#[schemars(title = "a duration such as `10m`, or `now` or `never`")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heal {
-    /// By a word.
-    Word(HealWord),
-    /// So long after the change.
-    After(Duration),
-}
-
-/// When a change outside of git is undone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum HealWord {
     /// As soon as it is seen.
     Now,
     /// It stays, and is told.
     Never,
+    /// So long after the change.
+    After(Duration),
 }
 
 impl Default for Heal {
@@ -45,9 +37,34 @@ impl Heal {
     /// How long after the change; nothing where it is never undone.
     pub fn after(self) -> Option<std::time::Duration> {
         match self {
-            Heal::Word(HealWord::Now) => Some(std::time::Duration::ZERO),
-            Heal::Word(HealWord::Never) => None,
+            Heal::Now => Some(std::time::Duration::ZERO),
+            Heal::Never => None,
             Heal::After(Duration(after)) => Some(after),
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for Heal {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Heal, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        match &*text {
+            "now" => Ok(Heal::Now),
+            "never" => Ok(Heal::Never),
+            text => Duration::deserialize(text.into_deserializer()).map(Heal::After),
+        }
+    }
+}
+
+impl JsonSchema for Heal {
+    fn schema_name() -> Cow<'static, str> {
+        "Heal".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "title": "a duration such as `10m`, or `now` or `never`",
+            "pattern": r"^(now|never|[0-9]+ ?(s|m|h|d|w)( ?[0-9]+ ?(s|m|h|d|w))*)$",
+        })
     }
 }

@@ -2,14 +2,16 @@
 
 use super::super::Findings;
 use super::super::mask::quoted;
-use super::{near, place, reachable};
+use super::{place, reachable};
 use crate::kinds::Declared;
 use crate::kinds::environment::Spec;
 use crate::kinds::environment::freeze::{Edge, Window, zone, zones};
 use crate::problem::{Problem, nearest};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 
+/// A freeze that is lifted for longer is none.
+const LONGEST_OVERRIDE: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Oftener than this a monitor has no need to hear anything.
 const SHORTEST_BEAT: Duration = Duration::from_secs(10);
 
@@ -19,13 +21,16 @@ pub fn check(environment: &Declared<Spec>, now: Timestamp, found: &mut Findings)
     for (position, window) in spec.freeze.iter().enumerate() {
         window_holds(environment, &position.to_string(), window, found);
     }
-    near(
-        environment,
-        &["overrideUntil"],
-        spec.override_until,
-        now,
-        found,
-    );
+    let latest = now
+        .saturating_add(LONGEST_OVERRIDE)
+        .unwrap_or(Timestamp::MAX);
+    if spec.override_until.is_some_and(|until| until.0 > latest) {
+        let at = place(environment, &["overrideUntil"]);
+        let words = "`overrideUntil`: more than 7 days ahead";
+        found.add(Problem::at(at, "far-ahead", words).help(
+            "name an earlier time; take the window out of `freeze` if it is not to hold any more",
+        ));
+    }
     for (position, receiver) in spec.notify.iter().enumerate() {
         let at = place(environment, &["notify", &position.to_string()]);
         reachable(at, receiver.word(), Some(environment), found);
