@@ -236,7 +236,7 @@ async fn environment(
         secrets,
         clock,
     })
-    .look(&Memory::default())
+    .look_patiently(&Memory::default())
     .await
     {
         Ok(looked) => {
