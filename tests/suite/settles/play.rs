@@ -144,7 +144,8 @@ async fn process(stage: &Stage, commit: usize, flaw: Flaw, watcher: &mut Notes<'
         only_look(stage, &pass, flaw).await;
     }
     let mut memory = Memory::writing_since(stage.clock.now());
-    if let Some(controller) = stage.scene().schedule.controller {
+    let controller = stage.scene().schedule.controller;
+    if let Some(controller) = controller {
         let content = Content {
             digest: desired.digest(),
             committed_at: stage.scene().schedule.commits.get(commit).copied(),
