@@ -107,6 +107,11 @@ impl Config {
         self.plain("RECONCILER_PAGES_ALLOW").unwrap_or_default()
     }
 
+    /// The hosts that may be told what happens although their addresses are private; also without TLS.
+    pub fn notify_allowed(&self) -> &str {
+        self.plain("RECONCILER_NOTIFY_ALLOW").unwrap_or_default()
+    }
+
     /// Where pages are asked instead of at their own addresses: a simulated web.
     pub fn pages_url(&self) -> Option<&str> {
         self.plain("RECONCILER_PAGES_URL")

@@ -161,8 +161,22 @@ pub async fn until_in_step(
     watcher: &mut dyn Watcher,
     interrupt: &Interrupt,
 ) -> Result<End, Failure> {
+    let mut memory = Memory::writing_since(pass.clock.now());
+    keep_in_step(pass, &mut memory, at_most, watcher, interrupt).await
+}
+
+/// The same with a memory of somebody's own: a controller follows in it what came by itself, and whether it may act.
+///
+/// # Errors
+/// As [`until_in_step`].
+pub async fn keep_in_step(
+    pass: &Pass<'_>,
+    memory: &mut Memory,
+    at_most: Duration,
+    watcher: &mut dyn Watcher,
+    interrupt: &Interrupt,
+) -> Result<End, Failure> {
     let begun = pass.clock.now();
-    let mut memory = Memory::writing_since(begun);
     let mut pause = SOON;
     let mut has_seen = false;
     let mut unseen_looks = 0;
@@ -172,7 +186,7 @@ pub async fn until_in_step(
         }
         let is_late = pass.clock.now().duration_since(begun).unsigned_abs() >= at_most;
         let look = tokio::select! {
-            look = pass.look(&memory) => look,
+            look = pass.look(memory) => look,
             () = interrupt.set() => return Ok(End::Interrupted),
         };
         match look {
@@ -181,6 +195,7 @@ pub async fn until_in_step(
                 if let Seen::Facts(railway) = &looked.world.railway {
                     memory.saw(railway);
                 }
+                memory.planned(&looked.plan, &looked.world, pass.clock.now());
                 watcher.looked(&looked);
                 if !looked.plan.writes.is_empty() {
                     if !watcher.allows(&looked.plan) {
@@ -189,7 +204,7 @@ pub async fn until_in_step(
                     if interrupt.is_set() {
                         return Ok(End::Interrupted);
                     }
-                    let outcomes = pass.act(&looked, &mut memory, interrupt).await;
+                    let outcomes = pass.act(&looked, memory, interrupt).await;
                     watcher.acted(&looked, &outcomes);
                     if let Some(denied) = outcomes.iter().find_map(denied) {
                         return Err(denied);
@@ -225,11 +240,15 @@ fn denied(outcome: &Outcome) -> Option<Failure> {
     }
 }
 
-/// Whether time alone may change something. A restart that is planned for later is no reason to stay; one that is due and settles is.
+/// Whether time alone may change something. A restart that is planned for later is no reason to stay, nor is a freeze; one that is due and settles is.
 fn waits(plan: &Plan) -> bool {
     use crate::kinds::step::Ask;
-    let is_for_later = |step: &Step| step.field == "restartedAfter" && !step.deploys();
-    plan.steps
-        .iter()
-        .any(|step| matches!(step.ask, Ask::Wait { .. }) && !is_for_later(step))
+    let frozen = plan.freeze.as_ref().map(|freeze| &freeze.steps);
+    let is_for_later = |position: usize, step: &Step| {
+        step.field == "restartedAfter" && !step.deploys()
+            || frozen.is_some_and(|frozen| frozen.contains_key(&position))
+    };
+    plan.steps.iter().enumerate().any(|(position, step)| {
+        matches!(step.ask, Ask::Wait { .. }) && !is_for_later(position, step)
+    })
 }

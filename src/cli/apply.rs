@@ -245,6 +245,10 @@ impl Operator<'_> {
         );
         let took = humantime::format_duration(Duration::from_secs(took.as_secs()));
         match end {
+            End::Stands(Standing::InStep | Standing::Waiting) if self.is_frozen() => {
+                self.left();
+                Exit::Held
+            }
             End::Stands(Standing::InStep | Standing::Waiting) => {
                 self.screen.result(&format!("In step: {writes}, {took}.\n"));
                 Exit::InStep
@@ -285,6 +289,12 @@ impl Operator<'_> {
                 Exit::Interrupted
             }
         }
+    }
+
+    /// Whether something waits for the end of a freeze.
+    fn is_frozen(&self) -> bool {
+        let freeze = self.plan.as_ref().and_then(|plan| plan.freeze.as_ref());
+        freeze.is_some_and(|freeze| !freeze.steps.is_empty())
     }
 
     fn left(&self) {

@@ -100,7 +100,13 @@ impl Agenda {
     }
 
     /// A look is over; `jitter` spreads those who wait for the same.
-    pub fn looked(&mut self, next: Next, has_pulse: bool, jitter: impl Fn(Duration) -> Duration, now: Timestamp) {
+    pub fn looked(
+        &mut self,
+        next: Next,
+        has_pulse: bool,
+        jitter: impl Fn(Duration) -> Duration,
+        now: Timestamp,
+    ) {
         if !matches!(next, Next::Again | Next::At(_) | Next::Denied) {
             self.looked = Some(now);
             self.has_pulse = has_pulse;

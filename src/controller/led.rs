@@ -145,7 +145,10 @@ impl Led {
         let spec = &self.in_force.desired.environment().spec;
         let (known, missing) = receivers(self.name(), spec, &self.secrets);
         for words in missing {
-            tracing::warn!(environment = self.name(), "somebody cannot be told: {words}");
+            tracing::warn!(
+                environment = self.name(),
+                "somebody cannot be told: {words}"
+            );
         }
         self.receivers = known;
     }
@@ -181,7 +184,12 @@ impl Led {
     }
 
     /// What came of a pass. The result says what people are to be told.
-    pub fn passed(&mut self, passed: Passed, by: &str, clock: &Clock) -> (Vec<Event>, Option<Sight>) {
+    pub fn passed(
+        &mut self,
+        passed: Passed,
+        by: &str,
+        clock: &Clock,
+    ) -> (Vec<Event>, Option<Sight>) {
         let now = clock.now();
         let work = passed.work;
         self.running = None;
@@ -198,7 +206,11 @@ impl Led {
             by,
         };
         let mut events = Vec::new();
-        if let Some(lease) = self.lease.as_ref().filter(|_| is_new && self.looked_at.is_none()) {
+        if let Some(lease) = self
+            .lease
+            .as_ref()
+            .filter(|_| is_new && self.looked_at.is_none())
+        {
             let led = What::Led {
                 epoch: lease.epoch(),
             };
@@ -257,7 +269,11 @@ impl Led {
         let suspended = self.marks.suspended.as_ref().map(Into::into);
         let known = Known {
             status: self.status.as_ref(),
-            unseen: self.unseen.why.as_deref().filter(|_| self.unseen.times >= OFTEN),
+            unseen: self
+                .unseen
+                .why
+                .as_deref()
+                .filter(|_| self.unseen.times >= OFTEN),
             commit: Some(&self.commit),
             not_accepted: self.not_accepted.as_ref(),
             suspended: suspended.as_ref(),
@@ -288,7 +304,12 @@ impl Led {
     }
 
     /// How it is shown.
-    pub fn view(&self, controller: &str, health: Vec<ServiceHealth>, next: Option<Timestamp>) -> View {
+    pub fn view(
+        &self,
+        controller: &str,
+        health: Vec<ServiceHealth>,
+        next: Option<Timestamp>,
+    ) -> View {
         let seconds = |at: Timestamp| format!("{at:.0}");
         View {
             api_version: API_VERSION,

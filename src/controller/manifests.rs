@@ -125,7 +125,9 @@ impl Manifests for Branch {
             // What was fetched before stays in force, also over the end of a process.
             Err(trouble) if !self.has_begun => match self.repository.mirror().head().await {
                 Ok(Some(head)) => {
-                    tracing::warn!("git does not answer, what was fetched before is in force: {trouble}");
+                    tracing::warn!(
+                        "git does not answer, what was fetched before is in force: {trouble}"
+                    );
                     head
                 }
                 Ok(None) | Err(_) => return Err(trouble.to_string()),

@@ -17,10 +17,10 @@ use crate::providers::{health, notify};
 use crate::repository::{Accepted, Id, Verdict};
 use crate::serve::{Asked, Board, Command, Git, Look, Metrics, Order};
 use crate::status::event::Event;
+use crate::store::Store;
 use crate::store::journal::Journal;
 use crate::store::marks::{self, Marks};
 use crate::store::member::Member;
-use crate::store::Store;
 use crate::world::railway::Pulse;
 use crate::world::{Failure, Seen};
 use async_trait::async_trait;
@@ -251,7 +251,10 @@ impl Controller {
     fn fetch(&mut self) {
         self.fetch.is_running = true;
         self.fetch.again = false;
-        let done = self.environments.values().filter_map(|led| led.done.clone()?);
+        let done = self
+            .environments
+            .values()
+            .filter_map(|led| led.done.clone()?);
         let kept = done.filter_map(|id| id.parse().ok()).collect();
         let (reader, sender) = (self.tools.reader.clone(), self.sender.clone());
         let (approved, last) = (self.approved.clone(), self.last.clone());
@@ -273,7 +276,8 @@ impl Controller {
         let work = led.begin(health);
         self.passes += 1;
         let (ground, sender) = (self.ground.clone(), self.sender.clone());
-        let span = tracing::info_span!("pass", environment = name, commit = %work.in_force.commit.short());
+        let span =
+            tracing::info_span!("pass", environment = name, commit = %work.in_force.commit.short());
         let passing = async move {
             let passed = pass(work, ground).await;
             let _ = sender.send(Happened::Passed(Box::new(passed)));
@@ -307,9 +311,11 @@ impl Controller {
         let mut due: Vec<(Timestamp, &String, &String)> = Vec::new();
         for (name, led) in &self.environments {
             let beat = led.agenda.next_beat(pace);
-            if let (Some(beat), Some(id), true) =
-                (beat.filter(|_| !led.is_running()), &led.id, led.lease.is_some())
-            {
+            if let (Some(beat), Some(id), true) = (
+                beat.filter(|_| !led.is_running()),
+                &led.id,
+                led.lease.is_some(),
+            ) {
                 due.push((beat, name, id));
             }
         }
@@ -321,8 +327,9 @@ impl Controller {
         let soon = now.saturating_add(pace.beat / 4).unwrap_or(Timestamp::MAX);
         let most = self.tools.prober.together();
         let taken = due.iter().take_while(|(beat, ..)| *beat <= soon).take(most);
-        let (names, ids): (Vec<String>, Vec<String>) =
-            taken.map(|(_, name, id)| ((*name).clone(), (*id).clone())).unzip();
+        let (names, ids): (Vec<String>, Vec<String>) = taken
+            .map(|(_, name, id)| ((*name).clone(), (*id).clone()))
+            .unzip();
         self.is_beating = true;
         let (prober, sender) = (self.tools.prober.clone(), self.sender.clone());
         tokio::spawn(async move {
@@ -342,7 +349,11 @@ impl Controller {
     fn look(&mut self, look: &Look) {
         tracing::info!(why = look.why, "somebody says look now");
         let now = self.now();
-        if let Some(led) = look.environment.as_ref().and_then(|name| self.environments.get_mut(name)) {
+        if let Some(led) = look
+            .environment
+            .as_ref()
+            .and_then(|name| self.environments.get_mut(name))
+        {
             led.agenda.wake(now);
         }
         if self.fetch.is_running {
@@ -389,7 +400,10 @@ impl Controller {
         let mut gone = by_directory.clone();
         for (directory, verdict) in &news.verdicts {
             let not_accepted = refused::not_accepted(verdict, &news.head);
-            if let Some(accepted) = verdict.in_force().filter(|it| self.tools.settings.serves(it)) {
+            if let Some(accepted) = verdict
+                .in_force()
+                .filter(|it| self.tools.settings.serves(it))
+            {
                 in_force.insert(directory.clone(), accepted.commit.to_string());
                 let commit = news.commits.get(&accepted.commit).unwrap_or(&news.head);
                 let name = self.force(directory, accepted.clone(), commit.clone(), now);
@@ -401,10 +415,17 @@ impl Controller {
                 }
                 self.tell(&name);
             } else if let Some(not_accepted) = not_accepted {
-                tracing::error!(directory, reason = not_accepted.reason, "nothing is in force");
+                tracing::error!(
+                    directory,
+                    reason = not_accepted.reason,
+                    "nothing is in force"
+                );
             }
             if let Verdict::Vanished { .. } = verdict {
-                tracing::warn!(directory, "the environment is not in git any more: it is no longer managed, and nothing is removed");
+                tracing::warn!(
+                    directory,
+                    "the environment is not in git any more: it is no longer managed, and nothing is removed"
+                );
             }
         }
         for name in gone.into_values() {
@@ -424,7 +445,11 @@ impl Controller {
     ) -> String {
         let name = accepted.desired.environment().name.clone();
         let secrets = self.tools.seats.secrets(&accepted.desired);
-        match self.environments.get_mut(&name).filter(|led| led.directory == directory) {
+        match self
+            .environments
+            .get_mut(&name)
+            .filter(|led| led.directory == directory)
+        {
             Some(led) => {
                 if *led.secrets() != secrets {
                     led.sit(self.tools.seats.outside(&secrets), secrets);
@@ -444,9 +469,14 @@ impl Controller {
 
     /// Secrets are taken out of everything that is shown.
     fn hide(&self) {
-        let all = self.environments.values().flat_map(|led| led.secrets().values());
+        let all = self
+            .environments
+            .values()
+            .flat_map(|led| led.secrets().values());
         let own = self.tools.settings.secrets.iter();
-        self.tools.board.hide(all.filter_map(Seen::facts).chain(own));
+        self.tools
+            .board
+            .hide(all.filter_map(Seen::facts).chain(own));
     }
 
     fn forget(&mut self, name: &str) {
@@ -466,8 +496,13 @@ impl Controller {
     }
 
     fn show_led(&self) {
-        let led = self.environments.iter().filter(|(_, led)| led.lease.is_some() || led.is_running());
-        self.tools.board.leads(led.map(|(name, _)| name.clone()).collect());
+        let led = self
+            .environments
+            .iter()
+            .filter(|(_, led)| led.lease.is_some() || led.is_running());
+        self.tools
+            .board
+            .leads(led.map(|(name, _)| name.clone()).collect());
     }
 
     fn remember(&mut self, in_force: BTreeMap<String, String>) {
@@ -576,7 +611,10 @@ impl Controller {
             led.keep_picture(&self.tools.store);
         }
         if led.lease.is_some() {
-            let next = led.agenda.next_beat(&pace).unwrap_or_else(|| led.agenda.next_look(&pace));
+            let next = led
+                .agenda
+                .next_beat(&pace)
+                .unwrap_or_else(|| led.agenda.next_look(&pace));
             let next = (next > Timestamp::MIN).then_some(next);
             self.tools
                 .board
@@ -592,7 +630,12 @@ impl Controller {
             return;
         };
         let words = crate::status::telling::words(&event);
-        tracing::info!(environment = name, event = event.what.word(), "{}", words.said);
+        tracing::info!(
+            environment = name,
+            event = event.what.word(),
+            "{}",
+            words.said
+        );
         if let Some(notifier) = &self.tools.notifier {
             notifier.tell(&led.receivers, &event);
         }
@@ -609,7 +652,9 @@ impl Controller {
             Err(failure) => {
                 let until = match failure {
                     Failure::Throttled { until } => until,
-                    _ => now.saturating_add(self.tools.clock.jittered(AFTER_A_FAILURE)).unwrap_or(Timestamp::MAX),
+                    _ => now
+                        .saturating_add(self.tools.clock.jittered(AFTER_A_FAILURE))
+                        .unwrap_or(Timestamp::MAX),
                 };
                 tracing::warn!(%failure, "whether anything moved cannot be seen");
                 self.beat_until = Some(until);
@@ -636,11 +681,15 @@ impl Controller {
         let now = self.now();
         let (environment, by) = match &command {
             Command::Reconcile { environment, by }
-            | Command::Suspend { environment, by, .. }
+            | Command::Suspend {
+                environment, by, ..
+            }
             | Command::Resume { environment, by } => (environment.clone(), by.clone()),
         };
         let Some(led) = self.environments.get_mut(&environment) else {
-            return Err(format!("this controller knows no environment `{environment}`"));
+            return Err(format!(
+                "this controller knows no environment `{environment}`"
+            ));
         };
         let commit = led.commit.id.clone();
         let stands = Marks::of(&self.tools.store, &environment);
@@ -658,10 +707,9 @@ impl Controller {
                     commit: Some(commit),
                 };
                 led.stop();
-                stands
-                    .set_suspended(Some(&mark))
-                    .await
-                    .map(|()| format!("{environment} is suspended: it is looked at, and nothing is changed"))
+                stands.set_suspended(Some(&mark)).await.map(|()| {
+                    format!("{environment} is suspended: it is looked at, and nothing is changed")
+                })
             }
             Command::Resume { .. } => {
                 let resumed = stands.set_suspended(None).await;
@@ -706,7 +754,10 @@ impl Controller {
         if let Err(failure) = self.tools.member.leave().await {
             tracing::warn!(%failure, "the store could not be told that this controller ends");
         }
-        self.tools.journal.flush(&clock, Duration::from_secs(2)).await;
+        self.tools
+            .journal
+            .flush(&clock, Duration::from_secs(2))
+            .await;
     }
 }
 

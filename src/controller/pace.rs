@@ -36,7 +36,8 @@ impl Pace {
         let limit = as_float(limit.unwrap_or(UNTOLD));
         let environments = u64::try_from(environments).unwrap_or(u64::MAX).max(1);
         let together = u64::try_from(together).unwrap_or(1).max(1);
-        let apart = |requests: u64, share: f64| seconds(HOUR * as_float(requests) / (share * limit));
+        let apart =
+            |requests: u64, share: f64| seconds(HOUR * as_float(requests) / (share * limit));
         let look = apart(environments, LOOKS).max(SOONEST_LOOK);
         Pace {
             beat: apart(environments.div_ceil(together), BEATS).max(SOONEST_BEAT),

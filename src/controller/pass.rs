@@ -130,11 +130,7 @@ pub async fn pass(mut work: Work, ground: Ground) -> Passed {
     }
 }
 
-async fn made(
-    work: &mut Work,
-    marks: &mut stance::Marks,
-    ground: &Ground,
-) -> Result<Sight, Miss> {
+async fn made(work: &mut Work, marks: &mut stance::Marks, ground: &Ground) -> Result<Sight, Miss> {
     let lease = led(work, ground).await?;
     let desired = desired(work, ground).await;
     let digest = desired.digest();
@@ -142,7 +138,11 @@ async fn made(
         digest: digest.clone(),
         committed_at: work.committed_at,
     };
-    let course = work.memory.course().cloned().unwrap_or_else(Course::default);
+    let course = work
+        .memory
+        .course()
+        .cloned()
+        .unwrap_or_else(Course::default);
     work.memory.follow(course, content);
     let fenced = Fenced {
         inner: work.provider.as_ref(),
@@ -160,7 +160,8 @@ async fn made(
     let stands = Marks::of(&ground.store, &work.name);
     *marks = left(&stands, &digest, ground).await.map_err(Miss::Failed)?;
     let now = ground.clock.now();
-    work.memory.take(stance::stance(&work.name, &digest, marks, now));
+    work.memory
+        .take(stance::stance(&work.name, &digest, marks, now));
     let look = tokio::select! {
         look = pass.look_patiently(&work.memory) => look,
         () = work.interrupt.set() => return Err(Miss::Stopped),
@@ -169,7 +170,8 @@ async fn made(
     if let Seen::Facts(railway) = &looked.world.railway {
         work.memory.saw(railway);
     }
-    work.memory.planned(&looked.plan, &looked.world, ground.clock.now());
+    work.memory
+        .planned(&looked.plan, &looked.world, ground.clock.now());
     let outcomes = if looked.plan.writes.is_empty() || work.interrupt.is_set() {
         Vec::new()
     } else {
@@ -196,7 +198,10 @@ async fn made(
 
 /// The lease, taken where it is free.
 async fn led(work: &mut Work, ground: &Ground) -> Result<Arc<Lease>, Miss> {
-    let held = work.lease.take().filter(|lease| lease.lasts(Duration::ZERO));
+    let held = work
+        .lease
+        .take()
+        .filter(|lease| lease.lasts(Duration::ZERO));
     let lease = match held {
         Some(lease) => lease,
         None => match ground.member.take(&work.name).await.map_err(Miss::Failed)? {
@@ -245,9 +250,8 @@ async fn desired(work: &mut Work, ground: &Ground) -> Desired {
             done
         }
     };
-    let is_known = |(mark, in_force, _): &(Option<String>, Id, Before)| {
-        *mark == done && *in_force == commit
-    };
+    let is_known =
+        |(mark, in_force, _): &(Option<String>, Id, Before)| *mark == done && *in_force == commit;
     if !work.before.as_ref().is_some_and(is_known) {
         let mark = done.as_deref().and_then(|done| done.parse().ok());
         let before = ground.reader.before(&work.directory, mark, commit).await;
@@ -261,13 +265,11 @@ async fn desired(work: &mut Work, ground: &Ground) -> Desired {
 }
 
 /// What people left; marks whose time is over go. What cannot be read is heeded as if somebody had said stop: it may say so.
-async fn left(
-    stands: &Marks,
-    digest: &str,
-    ground: &Ground,
-) -> Result<stance::Marks, Failure> {
+async fn left(stands: &Marks, digest: &str, ground: &Ground) -> Result<stance::Marks, Failure> {
     let (suspended, direct) = tokio::join!(stands.suspended(), stands.direct());
-    let unread = |why: String| Failure::Passing(format!("nothing is done while marks cannot be read: {why}"));
+    let unread = |why: String| {
+        Failure::Passing(format!("nothing is done while marks cannot be read: {why}"))
+    };
     let mut marks = stance::Marks {
         suspended: read(suspended).map_err(unread)?.map(suspension),
         direct: read(direct).map_err(unread)?.map(by_hand),
@@ -321,7 +323,9 @@ fn by_hand(mark: marks::Direct) -> stance::Direct {
 
 /// Whether a plan asks for nothing, and nothing is held or unseen: then everything of the commit is done.
 fn is_done(plan: &Plan) -> bool {
-    plan.steps.iter().all(|step| matches!(step.ask, Ask::Told(_)))
+    plan.steps
+        .iter()
+        .all(|step| matches!(step.ask, Ask::Told(_)))
 }
 
 /// When to look again, from what was seen and sent.
@@ -333,7 +337,10 @@ fn next(looked: &Looked, outcomes: &[Outcome], now: Timestamp) -> Next {
     if let Some(until) = throttled {
         return Next::At(until);
     }
-    if outcomes.iter().any(|it| matches!(it.result, Err(Failure::Denied(_)))) {
+    if outcomes
+        .iter()
+        .any(|it| matches!(it.result, Err(Failure::Denied(_))))
+    {
         return Next::Denied;
     }
     if !looked.plan.writes.is_empty() {

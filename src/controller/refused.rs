@@ -16,8 +16,9 @@ pub(super) fn not_accepted(verdict: &Verdict, head: &Commit) -> Option<NotAccept
                     .first()
                     .cloned()
                     .unwrap_or_else(|| "its manifests cannot be read".to_owned()),
-                way_out: "push a commit without the problems; until then the last good one is in force"
-                    .to_owned(),
+                way_out:
+                    "push a commit without the problems; until then the last good one is in force"
+                        .to_owned(),
                 problems,
             })
         }

@@ -33,14 +33,22 @@ impl Settings {
     ///
     /// # Errors
     /// In words that name the setting.
-    pub fn of(config: &Config, name: String, fetch_every: Duration, only: Option<String>) -> Result<Settings, String> {
-        let approved = config.plain("RECONCILER_ACCEPT_HISTORY").unwrap_or_default();
+    pub fn of(
+        config: &Config,
+        name: String,
+        fetch_every: Duration,
+        only: Option<String>,
+    ) -> Result<Settings, String> {
+        let approved = config
+            .plain("RECONCILER_ACCEPT_HISTORY")
+            .unwrap_or_default();
         let approved = approved
             .split([',', ' '])
             .filter(|id| !id.is_empty())
             .map(|id| {
-                id.parse()
-                    .map_err(|_| format!("RECONCILER_ACCEPT_HISTORY: `{id}` is not the whole id of a commit"))
+                id.parse().map_err(|_| {
+                    format!("RECONCILER_ACCEPT_HISTORY: `{id}` is not the whole id of a commit")
+                })
             })
             .collect::<Result<_, String>>()?;
         Ok(Settings {

@@ -1,16 +1,23 @@
-//! `kind: Environment`: which Railway environment a directory of manifests describes, and what it may reach.
+//! `kind: Environment`: which Railway environment a directory of manifests describes, and what it may reach, and how the controller keeps it.
+
+pub mod drift;
+pub mod freeze;
+pub mod tell;
 
 use super::difference::{Difference, Then};
 use super::step::{Address, Ask, Asked, Effect, Step};
 use super::variable::{self, Variable, VariableName, refers_to_shared};
-use super::written::Duration;
+use super::written::{Duration, Instant};
 use super::{Declared, Documents, Kind};
 use crate::world::railway::{self, Change, Owner, Question, Railway as SeenRailway};
 use crate::world::{Action, Seen, World};
+use drift::Drift;
+use freeze::Window;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use tell::{Heartbeat, Notify};
 
 /// Which Railway environment this directory describes. Every directory of an environment holds exactly one.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -34,6 +41,21 @@ pub struct Spec {
     /// How long consent holds.
     #[serde(default)]
     pub approvals: Approvals,
+    /// What the controller does about a change outside of git.
+    #[serde(default)]
+    pub drift: Drift,
+    /// Windows in which nothing is begun that customers could notice: no release, no redeployment, no removal. What closes, opens again, scales up or ends what was begun goes on.
+    #[serde(default)]
+    #[schemars(length(max = 50))]
+    pub freeze: Vec<Window>,
+    /// Until then no `freeze` holds: the way past one, in git like everything else.
+    pub override_until: Option<Instant>,
+    /// Who is told what happens, each thing once.
+    #[serde(default)]
+    #[schemars(length(max = 20))]
+    pub notify: Vec<Notify>,
+    /// Who notices when the controller itself is gone.
+    pub heartbeat: Option<Heartbeat>,
 }
 
 /// What happens to what git declared before and does not declare now; it needs to be known what that was, as with `diff --base`.
@@ -106,6 +128,11 @@ spec:
   variables: { COMPANY: Shop, SMTP_PASSWORD: { from: { secret: SMTP_PASSWORD } } }
   removed: { variables: delete, services: hold }
   approvals: { expire: 6h }
+  drift: { heal: 10m }            # or now, or never
+  freeze: [{ from: \"fri 16:00\", to: \"mon 07:00\", timezone: Europe/Berlin }]
+  overrideUntil: 2026-11-23T09:00:00Z
+  notify: [{ slack: SLACK_INCIDENTS, about: [hold, failure, health, drift, recovery] }]   # or { webhook: … }
+  heartbeat: { secret: HEARTBEAT_URL, every: 1m }
 ";
 
     fn all(documents: &Documents) -> &BTreeMap<String, Declared<Spec>> {
@@ -120,7 +147,17 @@ spec:
 impl Spec {
     /// The names of all secrets that it refers to.
     pub fn secret_names(&self) -> impl Iterator<Item = &str> {
+        let told = self.notify.iter().map(Notify::secret);
+        let heartbeat = self.heartbeat.iter().map(|it| it.secret.as_str());
         variable::secrets(self.variables.values())
+            .chain(told)
+            .chain(heartbeat)
+    }
+
+    /// The freeze window that a moment lies in, and when it ends; nothing while it is overridden.
+    pub fn frozen(&self, now: Timestamp) -> Option<(&Window, Timestamp)> {
+        let is_lifted = self.override_until.is_some_and(|until| now < until.0);
+        freeze::frozen(&self.freeze, now).filter(|_| !is_lifted)
     }
 }
 

@@ -82,6 +82,8 @@ pub struct Loss {
 
 /// The verb of a step that does nothing but tell.
 pub const NOTE: &str = "note";
+/// The verb of what ends a disruption by going back to what ran before: no window holds it.
+pub const PUT_BACK: &str = "put back";
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]

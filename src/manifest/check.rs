@@ -1,5 +1,6 @@
 //! What only shows when all documents are seen together, or when somebody knows what a field means.
 
+mod environment;
 mod maintenance;
 
 use super::Findings;
@@ -9,7 +10,7 @@ use super::overlay::{self, Base};
 use crate::kinds::service::{Cron, Ready, Replicas, Spec};
 use crate::kinds::variable::Variable;
 use crate::kinds::written::Instant;
-use crate::kinds::{Declared, Documents, approval, environment, release};
+use crate::kinds::{Declared, Documents, approval, environment as environments, release};
 use crate::problem::{Problem, nearest};
 use crate::source::{Files, Place};
 use jiff::{SignedDuration, Timestamp};
@@ -154,6 +155,7 @@ pub fn meaning(documents: &Documents, now: Timestamp, found: &mut Findings) {
     if let Some(environment) = environment {
         let variables = &environment.spec.variables;
         self::variables(environment, variables, Some(environment), now, found);
+        environment::check(environment, now, found);
     }
     for maintenance in maintenances.values() {
         maintenance::check(maintenance, documents, found);
@@ -323,7 +325,7 @@ fn near<S>(
 fn variables<S>(
     document: &Declared<S>,
     variables: &BTreeMap<String, Variable>,
-    environment: Option<&Declared<environment::Spec>>,
+    environment: Option<&Declared<environments::Spec>>,
     now: Timestamp,
     found: &mut Findings,
 ) {
@@ -359,7 +361,7 @@ fn variables<S>(
 fn reachable(
     at: &Place,
     name: &str,
-    environment: Option<&Declared<environment::Spec>>,
+    environment: Option<&Declared<environments::Spec>>,
     found: &mut Findings,
 ) {
     if let Some(environment) =
@@ -382,7 +384,7 @@ fn reachable(
 
 fn registry(
     service: &Declared<Spec>,
-    environment: Option<&Declared<environment::Spec>>,
+    environment: Option<&Declared<environments::Spec>>,
     now: Timestamp,
     found: &mut Findings,
 ) {
@@ -447,7 +449,7 @@ fn pushes(service: &Declared<Spec>, found: &mut Findings) {
 
 fn approval_ends(
     approval: &Declared<approval::Spec>,
-    environment: Option<&Declared<environment::Spec>>,
+    environment: Option<&Declared<environments::Spec>>,
     now: Timestamp,
     found: &mut Findings,
 ) {

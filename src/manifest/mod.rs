@@ -24,7 +24,9 @@ use crate::problem::Problem;
 use crate::source::{Files, Node, Value};
 use document::Document;
 use jiff::Timestamp;
+use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 /// What the manifests of one environment ask for. It can only come out of [`load`].
@@ -32,6 +34,7 @@ use std::sync::Arc;
 pub struct Desired {
     documents: Documents,
     before: Option<Documents>,
+    commit: Option<String>,
 }
 
 impl Desired {
@@ -71,6 +74,36 @@ impl Desired {
         self.environment().spec.secret_names().chain(of_services)
     }
 
+    /// A digest of everything that is asked for: the same for the same documents, however they are laid out in files. Secrets are in it by name only.
+    pub fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        for (title, document) in self.all() {
+            let spec = document.at(&["spec"]).map(Node::to_json);
+            hash.update(title.as_bytes());
+            hash.update([0]);
+            // The maps of JSON are sorted.
+            hash.update(spec.unwrap_or_default().to_string().as_bytes());
+            hash.update([0]);
+        }
+        let mut digest = String::with_capacity(32);
+        for byte in hash.finalize().iter().take(16) {
+            let _ = write!(digest, "{byte:02x}");
+        }
+        digest
+    }
+
+    /// The commit that asks for it, where that is known.
+    pub fn commit(&self) -> Option<&str> {
+        self.commit.as_deref()
+    }
+
+    /// The same with the commit that asks for it: what is written at Railway names it.
+    #[must_use]
+    pub fn at_commit(mut self, commit: &str) -> Desired {
+        self.commit = Some(commit.to_owned());
+        self
+    }
+
     /// The same with what was declared before.
     #[must_use]
     pub fn after(self, before: &Desired) -> Desired {
@@ -108,6 +141,8 @@ impl Desired {
         own.name.clone_from(&other.name);
         own.spec.railway = other.spec.railway.clone();
         own.spec.secrets = other.spec.secrets.clone();
+        own.spec.notify.clone_from(&other.spec.notify);
+        own.spec.heartbeat.clone_from(&other.spec.heartbeat);
         for (name, maintenance) in &mut self.documents.maintenances {
             let known = trusted.documents.maintenances.get(name);
             let page = known.and_then(|known| known.spec.page.as_ref());
@@ -178,6 +213,7 @@ fn read(
     (!documents.environments.is_empty()).then_some(Desired {
         documents,
         before: None,
+        commit: None,
     })
 }
 

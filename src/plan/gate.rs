@@ -1,6 +1,8 @@
 //! Which steps must wait or be held, and why: another's staged changes, a patch under way, a write that may not show yet, a refusal.
 
 use super::Plan;
+use super::drift::{self, Content, Course};
+use super::stance::{self, Stance};
 use super::write::Write;
 use super::write::coalesce;
 use crate::kinds::service;
@@ -23,6 +25,10 @@ pub struct Memory {
     deploying: BTreeMap<String, Deploying>,
     /// When the newest deployment of a service was made that any look has shown.
     newest: BTreeMap<String, Timestamp>,
+    /// What a controller follows; nothing for a person, for whom every difference is made at once.
+    course: Option<(Course, Content)>,
+    /// Whether anything is done at all.
+    stance: Stance,
 }
 
 /// How often a step was sent, and when last.
@@ -49,6 +55,28 @@ impl Memory {
         Memory {
             began: Some(now),
             ..Memory::default()
+        }
+    }
+
+    /// A controller follows what git asks for now; what it followed before tells what came by itself.
+    pub fn follow(&mut self, course: Course, content: Content) {
+        self.course = Some((course, content));
+    }
+
+    /// What the looks so far have shown: to be kept over the end of the process.
+    pub fn course(&self) -> Option<&Course> {
+        self.course.as_ref().map(|(course, _)| course)
+    }
+
+    /// Whether anything is done from now on.
+    pub fn take(&mut self, stance: Stance) {
+        self.stance = stance;
+    }
+
+    /// A look has led to this plan.
+    pub fn planned(&mut self, plan: &Plan, world: &World, now: Timestamp) {
+        if let Some((course, content)) = &mut self.course {
+            course.follow(plan, world, content, now);
         }
     }
 
@@ -119,6 +147,12 @@ pub fn hold(mut plan: Plan, world: &World, memory: &Memory, now: Timestamp) -> P
         if let Some(instead) = instead(step, railway, memory, now) {
             step.ask = instead;
         }
+    }
+    if let Some((course, content)) = &memory.course {
+        drift::hold(&mut plan, railway, course, content, now);
+    }
+    if let Stance::ReportOnly(why) = &memory.stance {
+        stance::report_only(&mut plan, railway, why);
     }
     one_after_the_other(&mut plan, now);
     plan.writes = coalesce(&plan);

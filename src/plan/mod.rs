@@ -1,22 +1,29 @@
 //! What has to be done, decided without touching anything: `plan(desired, world, now)` and what becomes of it.
 
 mod consent;
+pub mod drift;
+pub mod freeze;
 pub mod gate;
 pub mod json;
 pub mod markdown;
 mod removal;
 pub mod saved;
+pub mod stance;
 pub mod text;
 pub mod write;
 
 use crate::kinds::approval::Used;
 use crate::kinds::demand::Demand;
+use crate::kinds::environment::drift::Heal;
 use crate::kinds::step::{Ask, Asked, Cause, Step};
 use crate::kinds::{approval, environment, maintenance, service};
 use crate::manifest::Desired;
 use crate::world::railway::{Named, Railway};
 use crate::world::{Question, Seen, World};
+use drift::Drifted;
+use freeze::Freeze;
 use jiff::Timestamp;
+use stance::ReportOnly;
 use std::collections::{BTreeMap, BTreeSet};
 use write::Write;
 
@@ -41,6 +48,16 @@ pub struct Plan {
     pub used: BTreeMap<usize, Used>,
     /// The steps to make, as few writes as can be.
     pub writes: Vec<Write>,
+    /// The commit that asks for it, where that is known.
+    pub commit: Option<String>,
+    /// When what did not come from git is undone.
+    pub heal: Heal,
+    /// The freeze that holds, and what waits for its end.
+    pub freeze: Option<Freeze>,
+    /// The steps that did not come from git, by position; only a controller tells them apart.
+    pub drift: BTreeMap<usize, Drifted>,
+    /// Why nothing is done, where all is only reported.
+    pub only_reports: Option<ReportOnly>,
 }
 
 /// The steps between what git says and what was seen. Same inputs, same plan.
@@ -62,6 +79,11 @@ pub fn plan(desired: &Desired, world: &World, now: Timestamp) -> Plan {
             .unwrap_or(Timestamp::MAX),
         used: BTreeMap::new(),
         writes: Vec::new(),
+        commit: desired.commit().map(str::to_owned),
+        heal: desired.environment().spec.drift.heal,
+        freeze: None,
+        drift: BTreeMap::new(),
+        only_reports: None,
     };
     let documents = desired.documents();
     let mut demands: BTreeMap<String, Vec<Demand>> = BTreeMap::new();
@@ -98,6 +120,7 @@ pub fn plan(desired: &Desired, world: &World, now: Timestamp) -> Plan {
         plan.questions.extend(questions);
     }
     consent::ask(&mut plan, desired, world, now);
+    freeze::hold(&mut plan, desired, world, now);
     if removal::is_of_another(desired) {
         let words = "the base describes another Railway environment: nothing is removed by it";
         plan.notes.push(words.to_owned());

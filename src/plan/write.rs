@@ -18,6 +18,9 @@ pub struct Write {
     pub what: What,
     /// The marks of the approvals that it uses.
     pub approvals: Vec<String>,
+    /// The commit that asks for it, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
 }
 
 /// What a write does.
@@ -53,6 +56,7 @@ pub fn coalesce(plan: &Plan) -> Vec<Write> {
                         steps: vec![position],
                         what,
                         approvals: Vec::new(),
+                        commit: plan.commit.clone(),
                     }),
                 }
             }
@@ -63,6 +67,7 @@ pub fn coalesce(plan: &Plan) -> Vec<Write> {
         steps: patched,
         what: What::Patch(changes),
         approvals: Vec::new(),
+        commit: plan.commit.clone(),
     });
     let mut writes: Vec<Write> = patch.into_iter().chain(others).collect();
     for write in &mut writes {
@@ -100,12 +105,13 @@ impl Write {
                 approvals: used(&steps, plan),
                 steps,
                 what: What::Patch(changes),
+                commit: self.commit.clone(),
             }
         });
         Some(parts.collect())
     }
 
-    /// The message that the write leaves in Railway's history: what, and a mark by which it is known again.
+    /// The message that the write leaves in Railway's history: what, for which commit, and a mark by which it is known again.
     pub fn message(&self) -> String {
         let mut fields: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
         if let What::Patch(changes) = &self.what {
@@ -131,9 +137,12 @@ impl Write {
             let _ = write!(all, "; {mark}");
             all
         });
+        let commit = self.commit.as_deref().map(short);
+        let commit = commit.map(|commit| format!("{COMMIT}{commit}"));
         format!(
-            "{AUTHOR}{}{more}{approvals} [{}]",
+            "{AUTHOR}{}{more}{approvals}{} [{}]",
             services.join("; "),
+            commit.unwrap_or_default(),
             self.mark()
         )
     }
@@ -147,6 +156,24 @@ impl Write {
         }
         mark
     }
+}
+
+/// What stands before a commit in a message.
+const COMMIT: &str = "; commit ";
+/// So much of a commit's id is enough.
+const SHORT: usize = 12;
+
+fn short(commit: &str) -> &str {
+    commit.get(..SHORT).unwrap_or(commit)
+}
+
+/// The beginning of the id of the commit for which a patch of ours was sent; nothing where it names none, or is somebody else's.
+pub fn commit_of(message: &str) -> Option<&str> {
+    let (rest, _) = message.strip_prefix(AUTHOR)?.rsplit_once(" [")?;
+    let (_, commit) = rest.rsplit_once(COMMIT)?;
+    let is_id =
+        (7..=SHORT).contains(&commit.len()) && commit.bytes().all(|it| it.is_ascii_hexdigit());
+    is_id.then_some(commit)
 }
 
 fn few(fields: &BTreeSet<String>) -> String {

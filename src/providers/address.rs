@@ -3,24 +3,58 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Hosts that may be asked although their addresses are private.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Allowed {
     hosts: Vec<String>,
+    setting: &'static str,
+}
+
+impl Default for Allowed {
+    fn default() -> Allowed {
+        Allowed::of("")
+    }
 }
 
 impl Allowed {
-    /// From a list with commas between.
+    /// For pages, from a list with commas between.
     pub fn of(list: &str) -> Allowed {
+        Allowed::by("RECONCILER_PAGES_ALLOW", list)
+    }
+
+    /// From the list of a setting, with commas between.
+    pub fn by(setting: &'static str, list: &str) -> Allowed {
         let hosts = list.split(',').map(|host| host.trim().to_lowercase());
         Allowed {
             hosts: hosts.filter(|host| !host.is_empty()).collect(),
+            setting,
+        }
+    }
+
+    /// Whether somebody named a host.
+    pub fn names(&self, host: &str) -> bool {
+        let host = host.trim_matches(['[', ']']).to_lowercase();
+        self.hosts.contains(&host)
+    }
+
+    /// Why an address is not asked.
+    pub(super) fn not_public(&self) -> String {
+        format!(
+            "it has no public address, and {} does not name it",
+            self.setting
+        )
+    }
+
+    /// Refuses an address that stands there itself and may not be asked. A name is checked when it is resolved.
+    pub(super) fn check(&self, host: &str) -> Result<(), String> {
+        match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+            Ok(address) if !self.admits(host, address) => Err(self.not_public()),
+            Ok(_) | Err(_) => Ok(()),
         }
     }
 
     /// Whether a host may be asked at an address.
     pub fn admits(&self, host: &str, address: IpAddr) -> bool {
-        let host = host.trim_matches(['[', ']']).to_lowercase();
-        is_public(address) || self.hosts.contains(&host)
+        is_public(address) || self.names(host)
     }
 }
 
@@ -87,13 +121,9 @@ impl reqwest::dns::Resolve for Resolver {
                 .filter(|address| allowed.admits(&host, address.ip()))
                 .collect();
             if found.is_empty() {
-                return Err(NOT_PUBLIC.into());
+                return Err(allowed.not_public().into());
             }
             Ok(Box::new(found.into_iter()) as reqwest::dns::Addrs)
         })
     }
 }
-
-/// Why an address is not asked.
-pub(super) const NOT_PUBLIC: &str =
-    "it has no public address, and RECONCILER_PAGES_ALLOW does not name it";

@@ -3,6 +3,7 @@
 pub mod address;
 pub mod fenced;
 pub mod http;
+pub mod notify;
 pub mod pages;
 pub mod railway;
 

@@ -1,6 +1,6 @@
 //! The web as customers see it: asks an address for its page, without following it anywhere.
 
-use super::address::{Allowed, NOT_PUBLIC};
+use super::address::Allowed;
 use super::http::{Broken, Transport};
 use crate::kinds::shown::one_line;
 use crate::world::Seen;
@@ -8,7 +8,6 @@ use crate::world::page::Page;
 use bytes::Bytes;
 use http::header::{ACCEPT, HOST};
 use http::{Request, Uri};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Asks for pages.
@@ -56,7 +55,7 @@ impl Pages {
         let target = match &self.through {
             Some(through) => moved(&uri, through)?,
             None => {
-                self.check(authority.host())?;
+                self.allowed.check(authority.host())?;
                 uri
             }
         };
@@ -65,14 +64,6 @@ impl Pages {
             .header(HOST, authority.as_str())
             .body(Bytes::new())
             .map_err(|failure| failure.to_string())
-    }
-
-    /// A name is checked when it is resolved; an address that stands there itself is not resolved.
-    fn check(&self, host: &str) -> Result<(), String> {
-        match host.trim_matches(['[', ']']).parse::<IpAddr>() {
-            Ok(address) if !self.allowed.admits(host, address) => Err(NOT_PUBLIC.to_owned()),
-            Ok(_) | Err(_) => Ok(()),
-        }
     }
 }
 

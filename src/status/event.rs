@@ -1,5 +1,6 @@
 //! What happened to an environment: the entries of its journal, what `events` lists, what people are told.
 
+pub use crate::kinds::environment::tell::About;
 use jiff::Timestamp;
 use schemars::{JsonSchema, schema_for};
 use serde::{Deserialize, Serialize};
@@ -158,24 +159,9 @@ pub enum What {
     },
 }
 
-/// What an event is about, as `notify` chooses.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "camelCase")]
-pub enum About {
-    /// Somebody must act first.
-    Hold,
-    /// Something went wrong.
-    Failure,
-    /// A service's health.
-    Health,
-    /// A change outside of git.
-    Drift,
-    /// What was wrong is right again.
-    Recovery,
-    /// Everything else: commits, writes, who leads.
-    Progress,
+/// The JSON Schema of an event, as it is committed in `schemas/`: what a webhook is sent.
+pub fn schema() -> String {
+    serde_json::to_string_pretty(&schema_for!(Event)).unwrap_or_default() + "\n"
 }
 
 impl What {

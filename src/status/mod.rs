@@ -1,6 +1,9 @@
 //! How an environment stands: what is wrong, what is waited for and by whom, what is closed, how each service is, what drifted and who did it.
 
+pub mod changes;
+pub mod conditions;
 pub mod event;
+pub mod telling;
 pub mod text;
 pub mod view;
 
@@ -49,6 +52,12 @@ pub struct Status {
     pub services: Vec<ServiceStatus>,
     /// What was changed outside of git, as far as Railway's history shows it.
     pub drift: Vec<Drift>,
+    /// The freeze that holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<Frozen>,
+    /// Why nothing is done, where all is only reported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reports_only: Option<ReportsOnly>,
     /// Services that no manifest names.
     pub unmanaged: Vec<String>,
     /// What people should know beside that.
@@ -94,6 +103,43 @@ pub struct Item {
     /// When waiting has lasted too long.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline: Option<String>,
+    /// The rule by which it waits or is held, where it could be done otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Rule>,
+}
+
+/// A rule of the Environment, or of a person, by which something waits that could be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Rule {
+    /// It did not come from git, and `drift.heal` says when it is undone.
+    Drift,
+    /// A freeze holds.
+    Freeze,
+    /// All is only reported.
+    ReportsOnly,
+}
+
+/// A freeze that holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Frozen {
+    /// The window as it is written.
+    pub window: String,
+    /// When it ends.
+    pub until: String,
+    /// How many steps wait for that.
+    pub waiting: usize,
+}
+
+/// Why nothing is done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReportsOnly {
+    /// Who, since when, and why.
+    pub why: String,
+    /// What somebody can do about it.
+    pub way_out: String,
 }
 
 /// Services that are closed to customers by a manifest.
@@ -163,6 +209,8 @@ pub enum Health {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Drift {
+    /// The part: `web.LOG_LEVEL`.
+    pub part: String,
     /// The part and its values: `web.LOG_LEVEL`, then what git says and what is there.
     pub what: String,
     /// When it was changed.
@@ -173,6 +221,14 @@ pub struct Drift {
     /// What they said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// When the controller undoes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heals_at: Option<String>,
+    /// Whether it stays, because `drift.heal` says never.
+    pub stays: bool,
+    /// How often it was changed within ten minutes, where that is too often to fight over it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fought: Option<u32>,
 }
 
 /// The JSON Schema of the document, as it is committed in `schemas/`.
@@ -182,10 +238,11 @@ pub fn schema() -> String {
 
 /// What a status wants to know beyond what its plan needed: who changed what differs.
 pub fn questions(plan: &Plan, world: &World) -> BTreeSet<Question> {
-    let differs = plan
-        .steps
-        .iter()
-        .any(|step| matches!(step.ask, Ask::Make(_) | Ask::Hold { .. }));
+    let differs = !plan.drift.is_empty()
+        || plan
+            .steps
+            .iter()
+            .any(|step| matches!(step.ask, Ask::Make(_) | Ask::Hold { .. }));
     let Some(railway) = world.railway.facts().filter(|_| differs) else {
         return BTreeSet::new();
     };
@@ -207,8 +264,14 @@ pub fn questions(plan: &Plan, world: &World) -> BTreeSet<Question> {
 pub fn status(desired: &Desired, world: &World, plan: &Plan, now: Timestamp) -> Status {
     let documents = desired.documents();
     let items = |is: fn(&Ask) -> bool| -> Vec<Item> {
-        let wanted = plan.steps.iter().filter(|step| is(&step.ask));
-        wanted.map(item).collect()
+        let wanted = plan.steps.iter().enumerate();
+        wanted
+            .filter(|(_, step)| is(&step.ask))
+            .map(|(position, step)| Item {
+                rule: rule(plan, position, step),
+                ..item(step)
+            })
+            .collect()
     };
     let railway = world.railway.facts();
     Status {
@@ -235,6 +298,15 @@ pub fn status(desired: &Desired, world: &World, plan: &Plan, now: Timestamp) -> 
         drift: railway
             .map(|railway| drift(plan, railway))
             .unwrap_or_default(),
+        frozen: plan.freeze.as_ref().map(|freeze| Frozen {
+            window: freeze.window.clone(),
+            until: seconds(freeze.until),
+            waiting: freeze.steps.len(),
+        }),
+        reports_only: plan.only_reports.as_ref().map(|only| ReportsOnly {
+            why: harmless(&only.why),
+            way_out: harmless(&only.way_out),
+        }),
         unmanaged: railway
             .map(|railway| unmanaged(documents, railway))
             .unwrap_or_default(),
@@ -271,6 +343,7 @@ fn item(step: &Step) -> Item {
         way_out: None,
         cause: None,
         deadline: None,
+        rule: None,
     };
     match &step.ask {
         Ask::Make(_) | Ask::Told(_) => plain,
@@ -292,6 +365,25 @@ fn item(step: &Step) -> Item {
             ..plain
         },
     }
+}
+
+/// The rule by which a step waits or is held, where there is one.
+fn rule(plan: &Plan, position: usize, step: &Step) -> Option<Rule> {
+    let only = plan.only_reports.as_ref();
+    match &step.ask {
+        Ask::Hold { by, .. } if only.is_some_and(|only| only.why == *by) => Some(Rule::ReportsOnly),
+        Ask::Wait { .. } if is_frozen(plan, position) => Some(Rule::Freeze),
+        Ask::Wait { .. } | Ask::Hold { .. } if plan.drift.contains_key(&position) => {
+            Some(Rule::Drift)
+        }
+        Ask::Wait { .. } => None,
+        Ask::Make(_) | Ask::Hold { .. } | Ask::Unseen(_) | Ask::Told(_) => None,
+    }
+}
+
+fn is_frozen(plan: &Plan, position: usize) -> bool {
+    let freeze = plan.freeze.as_ref();
+    freeze.is_some_and(|freeze| freeze.steps.contains_key(&position))
 }
 
 fn told(step: &Step) -> Option<String> {
@@ -411,45 +503,59 @@ fn health(service: &Service) -> (Health, String) {
     }
 }
 
-/// The differences that somebody made by hand: the newest patch that touched the part is not ours.
+/// The differences that somebody made by hand: the newest patch that touched the part is not ours, or the controller saw them come by themselves.
 fn drift(plan: &Plan, railway: &Railway) -> Vec<Drift> {
-    let Some(history) = railway.history.facts() else {
-        return Vec::new();
-    };
-    let differs = |step: &&Step| matches!(step.ask, Ask::Make(_) | Ask::Hold { .. });
     plan.steps
         .iter()
-        .filter(differs)
-        .filter_map(|step| {
-            let id = match railway.services.get(&step.of.name) {
-                Some(Seen::Facts(service)) if step.of.kind == "Service" => service.id.as_str(),
-                _ if step.of.kind == "Environment" => "",
-                _ => return None,
-            };
-            let touches = |patch: &&Patch| {
-                patch.state == PatchState::Committed
-                    && patch
-                        .touched
-                        .get(id)
-                        .is_some_and(|fields| fields.iter().any(|field| is_of(field, step)))
-            };
-            let newest = history.patches.iter().find(touches)?;
-            if newest.message.starts_with(AUTHOR) {
-                return None;
-            }
+        .enumerate()
+        .filter_map(|(position, step)| {
+            let drifted = plan.drift.get(&position);
+            let differs =
+                matches!(step.ask, Ask::Make(_) | Ask::Hold { .. }) || is_frozen(plan, position);
+            let patch = by_hand(step, railway).filter(|_| differs || drifted.is_some());
+            let at = drifted
+                .map(|drifted| drifted.since)
+                .or(patch.map(|patch| patch.at))?;
             let values = match (&step.to, &step.from) {
                 (Some(git), Some(there)) => format!(" {git} → {there}"),
                 (None, Some(there)) => format!(" → {there}"),
                 (Some(_) | None, None) => String::new(),
             };
+            let part = harmless(&format!("{}.{}", step.of.name, step.field));
+            let fought = drifted.and_then(|drifted| drifted.fought);
             Some(Drift {
-                what: harmless(&format!("{}.{}{values}", step.of.name, step.field)),
-                at: seconds(newest.at),
-                by: newest.by.as_deref().map(one_line),
-                message: Some(one_line(&newest.message)).filter(|message| !message.is_empty()),
+                what: harmless(&format!("{part}{values}")),
+                part,
+                at: seconds(at),
+                by: patch.and_then(|patch| patch.by.as_deref().map(one_line)),
+                message: patch
+                    .map(|patch| one_line(&patch.message))
+                    .filter(|message| !message.is_empty()),
+                heals_at: drifted.and_then(|drifted| drifted.heals_at.map(seconds)),
+                stays: drifted.is_some_and(|it| it.heals_at.is_none() && it.fought.is_none()),
+                fought,
             })
         })
         .collect()
+}
+
+/// The newest patch that touched what a step is about, where somebody else made it.
+fn by_hand<'a>(step: &Step, railway: &'a Railway) -> Option<&'a Patch> {
+    let history = railway.history.facts()?;
+    let id = match railway.services.get(&step.of.name) {
+        Some(Seen::Facts(service)) if step.of.kind == "Service" => service.id.as_str(),
+        _ if step.of.kind == "Environment" => "",
+        _ => return None,
+    };
+    let touches = |patch: &&Patch| {
+        patch.state == PatchState::Committed
+            && patch
+                .touched
+                .get(id)
+                .is_some_and(|fields| fields.iter().any(|field| is_of(field, step)))
+    };
+    let newest = history.patches.iter().find(touches)?;
+    (!newest.message.starts_with(AUTHOR)).then_some(newest)
 }
 
 fn is_of(field: &Field, step: &Step) -> bool {

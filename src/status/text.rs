@@ -1,5 +1,6 @@
 //! A status as people read it at night: how bad it is first, then what goes on, who must act, what is closed, each service, and who changed what.
 
+use super::view::View;
 use super::{Closed, Drift, Health, Item, ServiceStatus, State, Status};
 use crate::kinds::shown::{few, one_line};
 use crate::plan::text::Look;
@@ -13,25 +14,120 @@ use unicode_width::UnicodeWidthStr;
 pub fn text(status: &Status, now: Timestamp, look: Look) -> String {
     let mut out = String::new();
     heading(&mut out, status, look);
+    body(&mut out, status, now, look);
+    out
+}
+
+/// What a controller knows of an environment as text: its status, and what only a controller knows.
+pub fn view(view: &View, now: Timestamp, look: Look) -> String {
+    let mut out = String::new();
+    match &view.status {
+        Some(status) => heading(&mut out, status, look),
+        None => fill(&mut out, &view.environment, 0, "  ", look.width),
+    }
+    let mut say = |word: &str, words: &str, color| line(&mut out, word, words, color, look);
+    if let Some(commit) = &view.commit {
+        let id = commit.id.get(..7).unwrap_or(&commit.id);
+        let words = format!("{id} by {}: {}", commit.author, commit.subject);
+        say("COMMIT", &one_line(&words), AnsiColor::Blue);
+    }
+    if let Some(refused) = &view.not_accepted {
+        let id = refused.commit.id.get(..7).unwrap_or(&refused.commit.id);
+        let words = format!("{id} is not in force: {}", refused.reason);
+        say("REFUSED", &one_line(&words), AnsiColor::Red);
+        say(
+            "",
+            &format!("way out: {}", one_line(&refused.way_out)),
+            AnsiColor::Red,
+        );
+    }
+    if let Some(suspended) = &view.suspended {
+        let until = suspended.until.as_deref().and_then(|at| at.parse().ok());
+        let until = until.map(|at| format!(" · until {}", when(at, now)));
+        let since = suspended.since.parse().map(|at| when(at, now));
+        let words = format!(
+            "by {}, {}: {}{}",
+            one_line(&suspended.by),
+            since.unwrap_or_default(),
+            one_line(&suspended.reason),
+            until.unwrap_or_default()
+        );
+        say("SUSPENDED", &words, AnsiColor::Yellow);
+        let way_out = format!("way out: reconciler resume {}", view.environment);
+        say("", &way_out, AnsiColor::Yellow);
+    }
+    if let Some(status) = &view.status {
+        body(&mut out, status, now, look);
+    }
+    for health in view
+        .health
+        .iter()
+        .filter(|health| health.is_healthy == Some(false))
+    {
+        let since = health.since.as_deref().and_then(|at| at.parse().ok());
+        let since = since.map(|at| format!(", since {}", when(at, now)));
+        let words = format!(
+            "{} answers {}{}",
+            health.service,
+            one_line(&health.words),
+            since.unwrap_or_default()
+        );
+        line(&mut out, "HEALTH", &words, AnsiColor::Red, look);
+    }
+    let next = view.next_look_at.as_deref().and_then(|at| at.parse().ok());
+    let next = next.map(|at| format!(" · looks again {}", when(at, now)));
+    let words = format!("{}{}", one_line(&view.controller), next.unwrap_or_default());
+    line(&mut out, "by", &words, AnsiColor::Blue, look);
+    out
+}
+
+fn body(out: &mut String, status: &Status, now: Timestamp, look: Look) {
+    if let Some(only) = &status.reports_only {
+        line(
+            out,
+            "REPORTS",
+            &format!("only: {}", only.why),
+            AnsiColor::Yellow,
+            look,
+        );
+        let way_out = format!("way out: {}", only.way_out);
+        wrapped(out, &way_out, INDENT, DEEPER, look.width);
+    }
+    if let Some(frozen) = &status.frozen {
+        let until = frozen.until.parse().map(|at| when(at, now));
+        let waiting = match frozen.waiting {
+            0 => String::new(),
+            1 => " · 1 step waits".to_owned(),
+            many => format!(" · {many} steps wait"),
+        };
+        let words = format!(
+            "{} · until {}{waiting}",
+            frozen.window,
+            until.unwrap_or_default()
+        );
+        line(out, "FROZEN", &words, AnsiColor::Cyan, look);
+    }
     for item in &status.now {
-        let deadline = item.deadline.as_deref().and_then(|at| at.parse().ok());
+        // What waits for its time says when that is.
+        let deadline = item.deadline.as_deref().filter(|_| item.rule.is_none());
+        let deadline = deadline.and_then(|at| at.parse().ok());
         let at_most = deadline.map(|at| format!(" · by {}", when(at, now)));
         let words = format!("{}: {}{}", item.what, item.why, at_most.unwrap_or_default());
-        line(&mut out, "NOW", &words, AnsiColor::Cyan, look);
+        line(out, "NOW", &words, AnsiColor::Cyan, look);
     }
     for item in &status.held {
-        line(&mut out, "HELD", &held(item), AnsiColor::Yellow, look);
+        line(out, "HELD", &held(item), AnsiColor::Yellow, look);
         if let Some(way_out) = &item.way_out {
             let way_out = format!("way out: {way_out}");
-            wrapped(&mut out, &way_out, INDENT, DEEPER, look.width);
+            wrapped(out, &way_out, INDENT, DEEPER, look.width);
         }
     }
     for item in &status.unseen {
-        line(&mut out, "UNSEEN", &held(item), AnsiColor::Yellow, look);
+        line(out, "UNSEEN", &held(item), AnsiColor::Yellow, look);
     }
     for item in &status.next {
         let words = format!("{}   {}", item.what, item.why);
-        line(&mut out, "NEXT", &words, AnsiColor::Green, look);
+        line(out, "NEXT", &words, AnsiColor::Green, look);
     }
     for closed in &status.closed {
         let color = if closed.is_overdue {
@@ -39,12 +135,12 @@ pub fn text(status: &Status, now: Timestamp, look: Look) -> String {
         } else {
             AnsiColor::Yellow
         };
-        line(&mut out, "CLOSED", &closed_words(closed, now), color, look);
+        line(out, "CLOSED", &closed_words(closed, now), color, look);
     }
-    services(&mut out, &status.services, now, look);
+    services(out, &status.services, now, look);
     for drift in &status.drift {
         line(
-            &mut out,
+            out,
             "drift",
             &drift_words(drift, now),
             AnsiColor::Yellow,
@@ -53,12 +149,11 @@ pub fn text(status: &Status, now: Timestamp, look: Look) -> String {
     }
     if !status.unmanaged.is_empty() {
         let words = format!("not managed: {}", few(&status.unmanaged, 10));
-        line(&mut out, "note", &words, AnsiColor::Blue, look);
+        line(out, "note", &words, AnsiColor::Blue, look);
     }
     for note in &status.notes {
-        line(&mut out, "note", note, AnsiColor::Blue, look);
+        line(out, "note", note, AnsiColor::Blue, look);
     }
-    out
 }
 
 fn heading(out: &mut String, status: &Status, look: Look) {
@@ -159,6 +254,20 @@ fn drift_words(drift: &Drift, now: Timestamp) -> String {
     };
     if let Some(message) = &drift.message {
         let _ = write!(words, " · “{message}”");
+    }
+    let heals = drift.heals_at.as_deref().and_then(|at| at.parse().ok());
+    match heals {
+        Some(heals) if now < heals => {
+            let _ = write!(words, " · undone {}", when(heals, now));
+        }
+        Some(_) => words.push_str(" · undone now"),
+        None => {}
+    }
+    if drift.stays {
+        words.push_str(" · stays: `drift.heal` says never");
+    }
+    if let Some(times) = drift.fought {
+        let _ = write!(words, " · changed {times} times, not fought over");
     }
     words
 }

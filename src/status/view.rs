@@ -1,6 +1,7 @@
 //! What the controller knows of one environment: what the API, the page, the metrics and `status` show.
 
 use super::Status;
+use crate::plan::stance;
 use schemars::{JsonSchema, schema_for};
 use serde::{Deserialize, Serialize};
 
@@ -130,6 +131,18 @@ pub struct Suspension {
     /// Until when, where it ends by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
+}
+
+impl From<&stance::Suspension> for Suspension {
+    fn from(mark: &stance::Suspension) -> Suspension {
+        let seconds = |at| format!("{at:.0}");
+        Suspension {
+            by: mark.by.clone(),
+            reason: mark.reason.clone(),
+            since: seconds(mark.since),
+            until: mark.until.map(seconds),
+        }
+    }
 }
 
 /// How a service answered when it was asked.

@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod changes;
 mod cli;
+mod freeze;
 mod import;
 mod manifest;
+mod notify;
 mod order;
 mod plans;
 mod probes;

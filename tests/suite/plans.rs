@@ -6,6 +6,7 @@
 
 use crate::worlds::Written;
 use reconciler::manifest::{Desired, load};
+use reconciler::plan::drift::{Content, Course};
 use reconciler::plan::gate::{self, Memory};
 use reconciler::plan::text::{Look, text};
 use reconciler::plan::{Plan, plan};
@@ -56,6 +57,7 @@ struct Planned {
 /// The steps of the sequence: each has a world, and the newest manifests up to it hold.
 fn planned(case: &Path) -> Vec<Planned> {
     let mut manifests = case.join("manifests.yaml");
+    let mut course = Course::default();
     let mut plans = Vec::new();
     for step in 1.. {
         let world = case.join(format!("{step}-world.yaml"));
@@ -69,7 +71,7 @@ fn planned(case: &Path) -> Vec<Planned> {
         let text = fs::read_to_string(&world).unwrap();
         let written: Written = serde_yaml::from_str(&text)
             .unwrap_or_else(|failure| panic!("{}: {failure}", world.display()));
-        let memory = written
+        let mut memory = written
             .began
             .map_or_else(Memory::default, Memory::writing_since);
         let world = written.world();
@@ -78,12 +80,25 @@ fn planned(case: &Path) -> Vec<Planned> {
         if before.exists() {
             wanted = wanted.after(&desired(&before, written.now));
         }
+        if let Some(controller) = &written.controller {
+            if controller.begins {
+                course = Course::default();
+            }
+            let content = Content {
+                digest: wanted.digest(),
+                committed_at: controller.committed,
+            };
+            memory.take(controller.stance(&content.digest, &world, written.now));
+            memory.follow(course, content);
+        }
         let plan = gate::hold(
             plan(&wanted, &world, written.now),
             &world,
             &memory,
             written.now,
         );
+        memory.planned(&plan, &world, written.now);
+        course = memory.course().cloned().unwrap_or_default();
         plans.push(Planned {
             step: case.join(step.to_string()),
             status: status::text::text(

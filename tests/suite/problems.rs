@@ -502,6 +502,74 @@ fn cases() -> Vec<Case> {
         ),
         beside("Deeper than can be read", "[".repeat(5_000)),
     ];
+    let policies = [
+        ("A time to heal that is none", "drift: { heal: soon }"),
+        ("A word that `drift` does not know", "drift: { after: 10m }"),
+        (
+            "A weekly window without a zone",
+            "freeze: [{ from: \"fri 16:00\", to: \"mon 07:00\" }]",
+        ),
+        (
+            "A window in a zone that there is not",
+            "freeze: [{ from: \"fri 16:00\", to: \"mon 07:00\", timezone: Europe/Berln }]",
+        ),
+        (
+            "A day in full",
+            "freeze: [{ from: \"friday 16:00\", to: \"mon 07:00\", timezone: Europe/Berlin }]",
+        ),
+        (
+            "An hour that no day has",
+            "freeze: [{ from: \"fri 24:00\", to: \"mon 07:00\", timezone: Europe/Berlin }]",
+        ),
+        (
+            "A window that is never open",
+            "freeze: [{ from: \"fri 16:00\", to: \"fri 16:00\", timezone: UTC }]",
+        ),
+        (
+            "A window that ends before it begins, with a zone of its own",
+            "freeze: [{ from: 2026-12-24T00:00:00Z, to: 2026-12-23T00:00:00Z, timezone: UTC }]",
+        ),
+        (
+            "A window of two sorts",
+            "freeze: [{ from: \"fri 16:00\", to: 2026-12-23T00:00:00Z, timezone: UTC }]",
+        ),
+        (
+            "A freeze that is lifted for ever",
+            "overrideUntil: 2027-12-23T00:00:00Z",
+        ),
+        (
+            "A receiver of two sorts",
+            "notify: [{ slack: SLACK, webhook: HOOK, about: [hold] }]",
+        ),
+        (
+            "A receiver that is told nothing",
+            "notify: [{ slack: SLACK }]",
+        ),
+        (
+            "A receiver by its address",
+            "notify: [{ webhook: \"https://example.com/hook\", about: [hold] }]",
+        ),
+        (
+            "A word that `about` does not know",
+            "notify: [{ slack: SLACK, about: [holds] }]",
+        ),
+        (
+            "A heartbeat that hammers",
+            "heartbeat: { secret: HEARTBEAT_URL, every: 1s }",
+        ),
+    ];
+    cases.extend(policies.into_iter().map(|(what, line)| {
+        let text = format!("{ENVIRONMENT}  {line}\n");
+        only(what, &[("production/environment.yaml", text)])
+    }));
+    cases.push(only(
+        "A receiver where no secret can be reached",
+        &[(
+            "production/environment.yaml",
+            ENVIRONMENT.replace("  secrets: { prefix: PRODUCTION_ }\n", "")
+                + "  notify: [{ slack: SLACK, about: [hold] }]\n  heartbeat: { secret: HEARTBEAT_URL }\n",
+        )],
+    ));
     cases.push(Case {
         what: "More files than one environment has",
         files: (0..2_001)

@@ -1,6 +1,7 @@
 //! Worlds as people write them in `tests/plans`: short, and with every default filled in.
 
 use jiff::Timestamp;
+use reconciler::plan::stance::{self, Marks, Stance};
 use reconciler::world::page::Page;
 use reconciler::world::railway::{
     Active, Deployment, Field, HandOver, History, Limits, Named, Patch, PatchState, READY_SECONDS,
@@ -19,6 +20,8 @@ pub struct Written {
     pub now: Timestamp,
     /// When the process began to write; absent for `diff`.
     pub began: Option<Timestamp>,
+    /// What a controller knows beside the look; absent for a person. What it has seen before comes along from step to step.
+    pub controller: Option<WrittenController>,
     #[serde(default)]
     services: BTreeMap<String, WrittenService>,
     #[serde(default)]
@@ -50,6 +53,21 @@ pub struct Written {
     #[serde(default)]
     regions: BTreeMap<String, String>,
     unseen: Option<String>,
+}
+
+/// What a controller knows beside the look.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WrittenController {
+    /// When the commit in force was made.
+    pub committed: Option<Timestamp>,
+    /// Whether it has just begun, and nothing of the looks before is known.
+    #[serde(default)]
+    pub begins: bool,
+    #[serde(default)]
+    pub marks: Marks,
+    /// The commits of the repository, where that is asked.
+    pub knows: Option<Vec<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -132,6 +150,19 @@ struct WrittenPatch {
     #[serde(default)]
     by: Option<String>,
     touches: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl WrittenController {
+    pub fn stance(&self, content: &str, world: &World, now: Timestamp) -> Stance {
+        let stranger = self.knows.as_ref().and_then(|known| {
+            let knows = |commit: &str| known.iter().any(|it| it.starts_with(commit));
+            stance::stranger("production", world, knows)
+        });
+        stranger.map_or_else(
+            || stance::stance("production", content, &self.marks, now),
+            Stance::ReportOnly,
+        )
+    }
 }
 
 impl Written {

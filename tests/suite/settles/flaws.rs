@@ -4,7 +4,7 @@ mod bent;
 mod looped;
 
 use super::play::AnyProvider;
-use super::schedule::{Schedule, parsed};
+use super::schedule::{POLICIES, Schedule, parsed};
 use super::stage::Seat;
 use super::wish::{Consent, DATABASES, Risk, Wish, at, may_lose};
 use bent::Bent;
@@ -94,6 +94,10 @@ pub enum Flaw {
     WritesSharedAsOwn,
     /// Never turns deployments by push on or off.
     NeverSwitchesPushes,
+    /// Undoes at once what somebody changed.
+    HealsAtOnce,
+    /// Does not read that nothing is to be begun.
+    IgnoresTheFreeze,
 }
 
 /// Every flaw, with the oracle that finds it.
@@ -134,6 +138,8 @@ pub const ALL: &[(Flaw, &str)] = &[
     (Flaw::NeverStoresTheSettings, "s3_way_back_is_exact"),
     (Flaw::WritesSharedAsOwn, "s1_ownership"),
     (Flaw::NeverSwitchesPushes, "l1_converges"),
+    (Flaw::HealsAtOnce, "s13_drift_has_its_time"),
+    (Flaw::IgnoresTheFreeze, "s14_nothing_is_begun_in_a_freeze"),
 ];
 
 impl Flaw {
@@ -151,6 +157,14 @@ impl Flaw {
                 for service in wish.services.values_mut() {
                     service.stopped = None;
                 }
+            }
+            Flaw::HealsAtOnce => {
+                wish = read();
+                wish.heal_seconds = Some(0);
+            }
+            Flaw::IgnoresTheFreeze => {
+                wish = read();
+                wish.freeze = None;
             }
             Flaw::OpensByItself => {
                 wish = read();
@@ -189,6 +203,14 @@ impl Flaw {
                     .await,
             ),
             _ => None,
+        }
+    }
+
+    /// The first seed of the schedules in which it can show.
+    pub fn first_seed(self) -> u64 {
+        match self {
+            Flaw::HealsAtOnce | Flaw::IgnoresTheFreeze => POLICIES,
+            _ => 0,
         }
     }
 

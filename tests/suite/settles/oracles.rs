@@ -3,6 +3,7 @@
 mod change;
 mod closing;
 mod consent;
+mod policy;
 
 pub use change::{judge_applied, judge_change};
 pub use closing::{is_closed, judge_end, judge_plan, shows, unseen_page, url};
@@ -57,6 +58,8 @@ pub fn judge_sent(scene: &mut Scene, message: &str) {
         found.extend(consent::lacking(&sent.write, shown, law.wish));
         found.extend(stopped(&sent.write, law).map(|words| ("s5_stopped_stays_stopped", words)));
     }
+    found.extend(policy::too_early(scene).map(|words| ("s13_drift_has_its_time", words)));
+    found.extend(policy::ends_something(scene).map(|words| (policy::FREEZE, words)));
     found.extend(repeated(scene).map(|words| ("s11_no_blind_repeat", words)));
     found.extend(many_patches(scene).map(|words| ("s12_one_patch_a_look", words)));
     if scene.denied_run == Some(sent.run) {

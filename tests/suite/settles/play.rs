@@ -8,11 +8,12 @@ use jiff::{SignedDuration, Timestamp};
 use reconciler::clock::Clock;
 use reconciler::execute::Outcome;
 use reconciler::interrupt::interrupt;
+use reconciler::plan::drift::{Content, Course};
 use reconciler::plan::gate::Memory;
 use reconciler::plan::text::{Look, text, what, why};
 use reconciler::plan::{Plan, Standing, json, markdown};
 use reconciler::providers::Provider;
-use reconciler::reconcile::{End, Looked, Pass, Watcher, until_in_step};
+use reconciler::reconcile::{End, Looked, Pass, Watcher, keep_in_step};
 use reconciler::world::Failure;
 use std::time::Duration;
 
@@ -55,6 +56,7 @@ pub async fn play(schedule: Schedule, flaw: Flaw, is_recorded: bool) -> Report {
             stage: &stage,
             commit,
             plan: None,
+            content: None,
         };
         let ending = process(&stage, commit, flaw, &mut watcher).await;
         plan = watcher.plan.or(plan);
@@ -141,12 +143,31 @@ async fn process(stage: &Stage, commit: usize, flaw: Flaw, watcher: &mut Notes<'
     if stage.scene().draw(0, 9) == 0 {
         only_look(stage, &pass, flaw).await;
     }
+    let mut memory = Memory::writing_since(stage.clock.now());
+    let controller = stage.scene().schedule.controller;
+    if let Some(controller) = controller {
+        let content = Content {
+            digest: desired.digest(),
+            committed_at: stage.scene().schedule.commits.get(commit).copied(),
+        };
+        watcher.content = Some(content.clone());
+        let course = stage.scene().course.clone();
+        let course = if controller.remembers {
+            course
+        } else {
+            Course::default()
+        };
+        memory.follow(course, content);
+    }
     let (stop, interrupt) = interrupt();
     let next_commit = stage.scene().schedule.next_commit(stage.clock.now());
     let passes = async {
         match flaw.passes(&pass, watcher, &interrupt).await {
             Some(end) => end,
-            None => until_in_step(&pass, Duration::from_secs(900), watcher, &interrupt).await,
+            None => {
+                let at_most = Duration::from_secs(900);
+                keep_in_step(&pass, &mut memory, at_most, watcher, &interrupt).await
+            }
         }
     };
     tokio::pin!(passes);
@@ -242,12 +263,23 @@ pub struct Notes<'a> {
     stage: &'a Stage,
     commit: usize,
     plan: Option<Plan>,
+    /// What a controller follows.
+    content: Option<Content>,
 }
 
 impl Watcher for Notes<'_> {
     fn looked(&mut self, looked: &Looked) {
         let mut scene = self.stage.scene();
         oracles::judge_plan(&mut scene, self.commit, &looked.plan);
+        let now = self.stage.clock.now();
+        if let Some(content) = &self.content {
+            scene
+                .course
+                .follow(&looked.plan, &looked.world, content, now);
+        }
+        if looked.plan.steps.is_empty() {
+            scene.in_step.insert(self.commit, now);
+        }
         // Drawn in any case: a recorded schedule must go as one that is not.
         let is_drawn = scene.draw(0, 15) == 0;
         let is_read = is_drawn || scene.transcript.is_some();

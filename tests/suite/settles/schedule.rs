@@ -20,6 +20,10 @@ use std::sync::{Arc, LazyLock, OnceLock};
 
 /// Parsing manifests costs more than planning: schedules share so many families of desired states.
 const FAMILIES: u64 = 1500;
+/// The same of those in which a controller keeps the policies of an Environment.
+const POLICY_FAMILIES: u64 = 500;
+/// From this seed on a controller works, with a time for what did not come from git and windows in which nothing is begun.
+pub const POLICIES: u64 = 1_000_000;
 
 /// A family with its manifests, read once for all threads.
 #[derive(Debug)]
@@ -64,13 +68,30 @@ pub struct Schedule {
     pub secrets_change_at: Timestamp,
     /// A secret that is missing from the store all the time.
     pub lacks: Option<&'static str>,
+    /// How a controller works, where one does.
+    pub controller: Option<Controller>,
     /// When faults, edits and commits stop.
     pub quiet_at: Timestamp,
     /// Whether people then clear what only people can clear.
     pub is_cleared: bool,
 }
 
+/// How a controller works.
+#[derive(Debug, Clone, Copy)]
+pub struct Controller {
+    /// Whether what it has seen outlasts its processes.
+    pub remembers: bool,
+}
+
 impl Kin {
+    fn with_policies(number: u64) -> Arc<Kin> {
+        static KNOWN: LazyLock<Vec<OnceLock<Arc<Kin>>>> =
+            LazyLock::new(|| (0..POLICY_FAMILIES).map(|_| OnceLock::new()).collect());
+        let place = &KNOWN[usize::try_from(number).expect("a small number")];
+        let family = || Family::drawn(POLICIES + number).with_policies(number);
+        Arc::clone(place.get_or_init(|| Arc::new(Kin::read(family()))))
+    }
+
     fn of(number: u64) -> Arc<Kin> {
         static KNOWN: LazyLock<Vec<OnceLock<Arc<Kin>>>> =
             LazyLock::new(|| (0..FAMILIES).map(|_| OnceLock::new()).collect());
@@ -102,7 +123,12 @@ impl Kin {
 
 impl Schedule {
     pub fn drawn(seed: u64) -> Schedule {
-        let kin = Kin::of(seed % FAMILIES);
+        let has_policies = seed >= POLICIES;
+        let kin = if has_policies {
+            Kin::with_policies(seed % POLICY_FAMILIES)
+        } else {
+            Kin::of(seed % FAMILIES)
+        };
         let family = &kin.family;
         let chance = &mut Chance::new(seed, 2);
         let switches = Switches::drawn(chance);
@@ -114,7 +140,13 @@ impl Schedule {
         }
         let last_commit = seconds(*commits.last().expect("there is a first"));
         let quiet = (last_commit + between(chance, 10, 60)).max(last_one_shot(&family.wishes) + 5);
-        let edits = chance.pick(&[0, 0, 0, 1, 1, 2, 3]);
+        let quiet = quiet.max(last_freeze(&family.wishes) + 5);
+        // More edits of one part would be too many to fight over.
+        let edits = if has_policies {
+            chance.pick(&[0, 1, 2, 2])
+        } else {
+            chance.pick(&[0, 0, 0, 1, 1, 2, 3])
+        };
         let mut hands: Vec<(Timestamp, Hand)> = (0..edits)
             .map(|_| {
                 let moment = at(between(chance, 0, quiet - 1));
@@ -143,6 +175,9 @@ impl Schedule {
             lacks: chance
                 .percent(4)
                 .then(|| chance.pick(&[STRIPE_KEY, STRIPE_KEY, REGISTRY_TOKEN, SMTP_PASSWORD])),
+            controller: has_policies.then(|| Controller {
+                remembers: chance.percent(75),
+            }),
             quiet_at: at(quiet),
             is_cleared: chance.percent(90),
             kin,
@@ -256,6 +291,11 @@ fn last_one_shot(wishes: &[Wish]) -> i64 {
     });
     let times = rotations.chain(others);
     times.map(seconds).max().unwrap_or_default().max(0)
+}
+
+fn last_freeze(wishes: &[Wish]) -> i64 {
+    let ends = wishes.iter().filter_map(|wish| wish.freeze);
+    ends.map(|(_, to)| seconds(to)).max().unwrap_or_default()
 }
 
 /// Manifests as the product reads them.

@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use faults::{LookFault, WriteFault};
 use jiff::{SignedDuration, Timestamp};
 use reconciler::clock::Clock;
+use reconciler::plan::drift::Course;
 use reconciler::plan::write::{What, Write};
 use reconciler::providers::{Provider, Scope, Secrets};
 use reconciler::world::{Class, Failure, Question, Seen, World, railway};
@@ -96,6 +97,12 @@ pub struct Scene {
     pub transcript: Option<Vec<String>>,
     /// The services that somebody edited by hand, and when; "" for what all share.
     pub edits: Vec<(Timestamp, String)>,
+    /// Everything that people did, and when.
+    pub done: Vec<(Timestamp, Hand)>,
+    /// When a look for a commit last found everything in step.
+    pub in_step: BTreeMap<usize, Timestamp>,
+    /// What a controller has seen so far, as its store keeps it.
+    pub course: Course,
     /// The consents that were used, and by which request.
     pub used: Vec<(Consent, usize)>,
     chance: Chance,
@@ -133,6 +140,9 @@ impl Stage {
             taken_up: 0,
             transcript: is_recorded.then(Vec::new),
             edits: Vec::new(),
+            done: Vec::new(),
+            in_step: BTreeMap::new(),
+            course: Course::default(),
             used: Vec::new(),
             chance,
             late: Vec::new(),
@@ -242,6 +252,7 @@ impl Scene {
                 self.edits.extend(staged);
             }
             hands::act(&mut self.model, &hand);
+            self.done.push((at, hand));
         }
     }
 

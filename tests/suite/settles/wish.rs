@@ -36,6 +36,10 @@ pub struct Wish {
     pub removes_entries: bool,
     /// Whether services that are not declared any more are held for their deletion.
     pub holds_services: bool,
+    /// How long a controller lets stay what did not come from git, seconds.
+    pub heal_seconds: Option<i64>,
+    /// When nothing is begun that customers could notice.
+    pub freeze: Option<(Timestamp, Timestamp)>,
 }
 
 /// What runs, by either name that it may have.

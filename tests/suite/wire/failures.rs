@@ -138,6 +138,7 @@ fn a_patch() -> Write {
         steps: vec![0],
         what: What::Patch(vec![change]),
         approvals: Vec::new(),
+        commit: None,
     }
 }
 

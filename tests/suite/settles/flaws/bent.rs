@@ -367,6 +367,7 @@ fn of_write(write: &Write, what: What) -> Write {
         steps: write.steps.clone(),
         what,
         approvals: write.approvals.clone(),
+        commit: write.commit.clone(),
     }
 }
 

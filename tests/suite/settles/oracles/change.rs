@@ -33,6 +33,10 @@ pub fn judge_applied(scene: &mut Scene) {
                 inexact_way_back(scene, &applied, law),
             ),
             ("s3_way_back_is_exact", half_stored(scene, &applied, law)),
+            (
+                super::policy::FREEZE,
+                super::policy::begun_in_a_freeze(scene, &applied, law),
+            ),
         ];
         let others = others.into_iter();
         found.extend(others.filter_map(|(oracle, words)| Some((oracle, words?))));
@@ -44,7 +48,7 @@ pub fn judge_applied(scene: &mut Scene) {
 }
 
 /// The deployments of a service that a change has made.
-fn new_run<'a>(applied: &'a Applied, name: &str) -> Option<(&'a Stored, &'a Run)> {
+pub(super) fn new_run<'a>(applied: &'a Applied, name: &str) -> Option<(&'a Stored, &'a Run)> {
     let (was, is) = (
         applied.before.services.get(name)?,
         applied.after.services.get(name)?,

@@ -153,6 +153,8 @@ impl Wish {
             expire_seconds: 3600,
             removes_entries: true,
             holds_services: true,
+            heal_seconds: None,
+            freeze: None,
         }
     }
 }

@@ -56,6 +56,8 @@ impl Family {
             expire_seconds: chance.pick(&[3600, 3600, 21_600]),
             removes_entries: !chance.percent(15),
             holds_services: chance.percent(60),
+            heal_seconds: None,
+            freeze: None,
         };
         if chance.percent(45) {
             (0..4).for_each(|_| shared_variable(chance, &mut first));
@@ -75,6 +77,21 @@ impl Family {
             mend(chance, last, &setups);
         }
         Family { setups, wishes }
+    }
+
+    /// The same with a time for what did not come from git, and most of them with a window in which nothing is begun.
+    pub fn with_policies(mut self, seed: u64) -> Family {
+        let chance = &mut Chance::new(seed, 6);
+        let heal = chance.pick(&[0, 10, 25, 60, 60]);
+        let from = chance.pick(&[-60, 0, 5, 20]);
+        let freeze = (at(from), at(from + chance.pick(&[30, 60, 90])));
+        let is_frozen = chance.percent(60);
+        for wish in &mut self.wishes {
+            wish.heal_seconds = Some(heal);
+            // A commit may lift it.
+            wish.freeze = Some(freeze).filter(|_| is_frozen && !chance.percent(15));
+        }
+        self
     }
 }
 

@@ -26,6 +26,12 @@ impl Wish {
             "  removed: {{ variables: {entries}, services: {services} }}"
         );
         let _ = writeln!(out, "  approvals: {{ expire: {}s }}", self.expire_seconds);
+        if let Some(heal) = self.heal_seconds {
+            let _ = writeln!(out, "  drift: {{ heal: {heal}s }}");
+        }
+        if let Some((from, to)) = self.freeze {
+            let _ = writeln!(out, "  freeze: [{{ from: \"{from}\", to: \"{to}\" }}]");
+        }
         variable_lines(&mut out, &self.shared);
         head(&mut out, "Release", "app");
         out.push_str("spec:\n");

@@ -1,0 +1,383 @@
+//! Which differences did not come from git, since when, and when they are undone: `drift.heal` of the Environment.
+//!
+//! Only a controller follows a [`Course`]; for a person who applies, every difference is made at once.
+
+use super::{Plan, freeze};
+use crate::kinds::environment::drift::Heal;
+use crate::kinds::step::{Ask, Cause, PUT_BACK, Step};
+use crate::world::railway::{
+    self, AUTHOR, Change, Patch, PatchState, Question, Railway, Setting, VariableValue,
+};
+use crate::world::{Action, Seen, World};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// A difference that did not come from git.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drifted {
+    /// Since when, as Railway's history tells it, else since it was first seen.
+    pub since: Timestamp,
+    /// Who made it, where Railway tells.
+    pub by: Option<String>,
+    /// When it is undone; nothing where it stays.
+    pub heals_at: Option<Timestamp>,
+    /// How often it was changed within ten minutes, where that is too often to fight over it.
+    pub fought: Option<u32>,
+}
+
+/// What git asks for now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
+    /// [`crate::manifest::Desired::digest`].
+    pub digest: String,
+    /// When the commit was made that asks for it, where that is known.
+    pub committed_at: Option<Timestamp>,
+}
+
+/// What the looks before have shown: which differences a commit brought, and which came by themselves.
+///
+/// Losing it costs little: the history of Railway tells the same of everything that went through its patches.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Course {
+    /// The content that git asked for at the last look.
+    digest: String,
+    /// The parts that have not been in step since it does.
+    pending: BTreeSet<String>,
+    /// The parts that came out of step by themselves.
+    drifted: BTreeMap<String, Trace>,
+}
+
+/// What is known of one part that came out of step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Trace {
+    /// Part and wanted value.
+    intent: String,
+    /// When it was changed, or first seen changed; oldest first.
+    flips: Vec<Timestamp>,
+    /// Whether the last look still showed it.
+    is_there: bool,
+}
+
+/// What was changed so often in this time is not fought over until nobody has changed it for as long.
+const OFTEN: usize = 3;
+const SPAN: Duration = Duration::from_secs(600);
+
+/// The part that a step is about.
+fn part(step: &Step) -> String {
+    format!("{} {}", step.of, step.field)
+}
+
+/// Notes every step that did not come from git, and lets those to make wait for their time.
+pub fn hold(
+    plan: &mut Plan,
+    railway: &Railway,
+    course: &Course,
+    content: &Content,
+    now: Timestamp,
+) {
+    let heal = plan.heal;
+    for (position, step) in plan.steps.iter_mut().enumerate() {
+        let freeze = plan.freeze.as_ref();
+        let frozen = freeze.and_then(|freeze| Some((freeze.until, freeze.steps.get(&position)?)));
+        let action = step.action().or(frozen.map(|(_, action)| action));
+        let Some(action) = action.filter(|action| can_drift(step, action)) else {
+            continue;
+        };
+        if course.is_of_git(step, action, content) {
+            continue;
+        }
+        if railway.history == Seen::Unasked {
+            plan.questions.insert(Question::History.into());
+            continue;
+        }
+        let Some(mut drifted) = course.judged(step, action, railway, content, heal, now) else {
+            continue;
+        };
+        match (frozen, drifted.heals_at) {
+            // The freeze ends later than its time, or holds it up then.
+            (Some((until, _)), Some(heals_at)) => drifted.heals_at = Some(heals_at.max(until)),
+            _ => {
+                if let Some(instead) = instead(step, &drifted, now) {
+                    step.ask = instead;
+                }
+                if let Some(freeze) = &mut plan.freeze {
+                    freeze.steps.remove(&position);
+                }
+            }
+        }
+        plan.drift.insert(position, drifted);
+    }
+}
+
+fn instead(step: &Step, drifted: &Drifted, now: Timestamp) -> Option<Ask> {
+    let by = match &drifted.by {
+        Some(by) => format!(" by {}", crate::kinds::shown::one_line(by)),
+        None => String::new(),
+    };
+    let since = drifted.since;
+    if step.closes {
+        // What is to be closed does not stay open for a while.
+        return None;
+    }
+    if let Some(times) = drifted.fought {
+        return Some(Ask::Hold {
+            by: format!(
+                "changed outside of git {times} times within ten minutes, last{by} at {since:.0}: it is not fought over"
+            ),
+            way_out: "find out who or what changes it, or let git say the same; when nobody has changed it for ten minutes, `drift.heal` holds again".to_owned(),
+            cause: Cause::Somebody,
+        });
+    }
+    let Some(heals_at) = drifted.heals_at else {
+        return Some(Ask::Told(format!(
+            "drifted{by} at {since:.0}, and stays so: `drift.heal` says never"
+        )));
+    };
+    (now < heals_at).then(|| Ask::Wait {
+        until: format!("{heals_at:.0}: drifted{by} at {since:.0}"),
+        deadline: heals_at,
+        then: "undo it".to_owned(),
+    })
+}
+
+/// Whether somebody may have brought it about. A one-shot that has come due was asked for by git,
+/// and what stores what runs completes a step of ours.
+fn can_drift(step: &Step, action: &Action) -> bool {
+    let Action::Railway(action) = action;
+    !matches!(
+        action,
+        railway::Action::Store { .. } | railway::Action::Delete { .. }
+    ) && step.field != "restartedAfter"
+        && step.verb != PUT_BACK
+}
+
+/// Whether only the history can tell that somebody changed it: a secret store gives new values, too.
+fn needs_proof(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::Railway(railway::Action::Change(Change {
+            set: Setting::Registry { .. }
+                | Setting::Variable {
+                    value: VariableValue::Secret { .. },
+                    ..
+                },
+            ..
+        }))
+    )
+}
+
+/// Whether it is a deployment of what is stored: it follows from other steps, of the service and of what services share.
+fn follows(action: &Action) -> bool {
+    !matches!(
+        action,
+        Action::Railway(railway::Action::Change(_) | railway::Action::PushToDeploy { .. })
+    )
+}
+
+impl Course {
+    /// Whether a step is there because git asks for something new.
+    fn is_of_git(&self, step: &Step, action: &Action, content: &Content) -> bool {
+        if self.digest.is_empty() {
+            return false;
+        }
+        if self.digest != content.digest {
+            return !self.is_known(step);
+        }
+        self.pending.contains(&part(step)) || follows(action) && self.is_under_way(step)
+    }
+
+    /// Whether the looks before have shown the very same out of step by itself.
+    fn is_known(&self, step: &Step) -> bool {
+        let known = self.drifted.get(&part(step));
+        known.is_some_and(|trace| trace.is_there && trace.intent == step.intent())
+    }
+
+    /// Whether something of the step's document, or of what all services share, is on its way.
+    fn is_under_way(&self, step: &Step) -> bool {
+        let own = format!("{} ", step.of);
+        let mut pending = self.pending.iter();
+        pending.any(|part| part.starts_with(&own) || part.starts_with("Environment/"))
+    }
+
+    /// What is known of a difference that no commit brought; nothing where it is ours after all.
+    fn judged(
+        &self,
+        step: &Step,
+        action: &Action,
+        railway: &Railway,
+        content: &Content,
+        heal: Heal,
+        now: Timestamp,
+    ) -> Option<Drifted> {
+        let patches = by_hand(step, railway);
+        let last = patches.first();
+        if freeze::is_begun(step, railway) || needs_proof(action) && last.is_none() {
+            return None;
+        }
+        // Without a look before, only a change after the commit is surely none of git's.
+        if self.digest.is_empty()
+            && !last.is_some_and(|last| content.committed_at.is_some_and(|at| last.at > at))
+        {
+            return None;
+        }
+        let trace = self.drifted.get(&part(step));
+        let seen = trace.filter(|trace| trace.is_there);
+        let seen = seen.and_then(|trace| trace.flips.last().copied());
+        let since = last.map(|last| last.at).or(seen).unwrap_or(now);
+        let mut flips: BTreeSet<Timestamp> = patches.iter().map(|patch| patch.at).collect();
+        flips.extend(
+            trace
+                .into_iter()
+                .flat_map(|trace| trace.flips.iter().copied()),
+        );
+        flips.insert(since);
+        let fought = fought(&flips, now);
+        Some(Drifted {
+            since,
+            by: last.and_then(|last| last.by.clone()),
+            heals_at: heal
+                .after()
+                .filter(|_| fought.is_none())
+                .map(|after| since.saturating_add(after).unwrap_or(Timestamp::MAX)),
+            fought,
+        })
+    }
+
+    /// Takes in what a look has shown. A look that lacks something tells nothing of what is not in its plan.
+    pub fn follow(&mut self, plan: &Plan, world: &World, content: &Content, now: Timestamp) {
+        let Some(railway) = world.railway.facts() else {
+            return;
+        };
+        let asked: BTreeMap<String, (usize, &Step)> = plan
+            .steps
+            .iter()
+            .enumerate()
+            .filter(|(position, step)| is_out_of_step(step) || plan.drift.contains_key(position))
+            .map(|(position, step)| (part(step), (position, step)))
+            .collect();
+        let services = &mut railway.services.values();
+        let is_whole = !plan
+            .steps
+            .iter()
+            .any(|step| matches!(step.ask, Ask::Unseen(_)))
+            && !services.any(|service| matches!(service, Seen::Unseen(_)));
+        self.trace(plan, &asked, is_whole, now);
+        let is_drift = |(position, step): &(usize, &Step)| {
+            plan.drift.contains_key(position) || self.is_known(step)
+        };
+        if self.digest != content.digest {
+            let brought = asked.iter().filter(|(_, step)| !is_drift(step));
+            self.pending = brought.map(|(part, _)| part.clone()).collect();
+            self.digest.clone_from(&content.digest);
+            return;
+        }
+        let changes = |step: &Step| step.action().is_some_and(|action| !follows(action));
+        let added: Vec<String> = asked
+            .iter()
+            .filter(|(_, step)| !is_drift(step) && !changes(step.1) && self.is_under_way(step.1))
+            .map(|(part, _)| part.clone())
+            .collect();
+        if is_whole {
+            self.pending.retain(|part| asked.contains_key(part));
+        }
+        self.pending.extend(added);
+    }
+
+    fn trace(
+        &mut self,
+        plan: &Plan,
+        asked: &BTreeMap<String, (usize, &Step)>,
+        is_whole: bool,
+        now: Timestamp,
+    ) {
+        for (part, trace) in &mut self.drifted {
+            trace.is_there &= !is_whole || asked.contains_key(part);
+        }
+        for (part, (position, step)) in asked {
+            let Some(drifted) = plan.drift.get(position) else {
+                continue;
+            };
+            let trace = self.drifted.entry(part.clone()).or_insert(Trace {
+                intent: String::new(),
+                flips: Vec::new(),
+                is_there: true,
+            });
+            trace.is_there = true;
+            trace.intent = step.intent();
+            if !trace.flips.contains(&drifted.since) {
+                trace.flips.push(drifted.since);
+                trace.flips.sort();
+            }
+        }
+        // What is long over tells nothing any more.
+        self.drifted.retain(|_, trace| {
+            let last = trace.flips.last().copied().unwrap_or(Timestamp::MIN);
+            trace.is_there || now.duration_since(last).unsigned_abs() < SPAN * 2
+        });
+        for trace in self.drifted.values_mut() {
+            let last = trace.flips.last().copied();
+            trace.flips.retain(|at| {
+                Some(*at) == last || now.duration_since(*at).unsigned_abs() < SPAN * 2
+            });
+        }
+    }
+}
+
+fn is_out_of_step(step: &Step) -> bool {
+    match step.ask {
+        Ask::Make(_) | Ask::Wait { .. } | Ask::Hold { .. } => true,
+        Ask::Unseen(_) | Ask::Told(_) => false,
+    }
+}
+
+/// How often a part was changed within ten minutes, where that was often and not long ago.
+fn fought(flips: &BTreeSet<Timestamp>, now: Timestamp) -> Option<u32> {
+    let ago = |at: &Timestamp| now.duration_since(*at).unsigned_abs();
+    if ago(flips.last()?) >= SPAN {
+        return None;
+    }
+    let times: Vec<Timestamp> = flips
+        .iter()
+        .copied()
+        .filter(|at| ago(at) < SPAN * 2)
+        .collect();
+    let is_dense = |some: &[Timestamp]| match (some.first(), some.last()) {
+        (Some(first), Some(last)) => last.duration_since(*first).unsigned_abs() < SPAN,
+        _ => false,
+    };
+    // Once it has begun, it lasts until it is quiet.
+    let begun = times.windows(OFTEN).any(is_dense);
+    begun.then_some(u32::try_from(times.len()).unwrap_or(u32::MAX))
+}
+
+/// The patches of other people that touched what a step is about since our last one, newest first.
+fn by_hand<'a>(step: &Step, railway: &'a Railway) -> Vec<&'a Patch> {
+    let Some(history) = railway.history.facts() else {
+        return Vec::new();
+    };
+    let id = match railway.services.get(&step.of.name) {
+        Some(Seen::Facts(service)) if step.of.kind == "Service" => service.id.as_str(),
+        _ if step.of.kind == "Environment" => "",
+        _ => return Vec::new(),
+    };
+    let touches = |patch: &&Patch| {
+        let fields = patch.touched.get(id);
+        patch.state == PatchState::Committed
+            && fields.is_some_and(|fields| fields.iter().any(|it| it.to_string() == step.field))
+    };
+    let mut newest = history.patches.iter().filter(touches).peekable();
+    // Where the newest is ours, the difference came past the patches.
+    if newest
+        .peek()
+        .is_some_and(|patch| patch.message.starts_with(AUTHOR))
+    {
+        return Vec::new();
+    }
+    newest
+        .filter(|patch| !patch.message.starts_with(AUTHOR))
+        .collect()
+}
