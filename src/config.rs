@@ -97,6 +97,32 @@ impl Config {
         self.get("RECONCILER_GIT_TOKEN")
     }
 
+    /// The secrets of the process itself: tokens, and what signs or opens its own doors.
+    pub fn own_secrets(&self) -> Vec<Secret> {
+        const NAMES: [&str; 8] = [
+            "RAILWAY_TOKEN",
+            "RAILWAY_API_TOKEN",
+            "RECONCILER_GIT_TOKEN",
+            "RECONCILER_HTTP_TOKEN",
+            "RECONCILER_WEBHOOK_SECRET",
+            "RECONCILER_WEBHOOK_SECRET_NEXT",
+            "AWS_SECRET_ACCESS_KEY",
+            "AWS_SESSION_TOKEN",
+        ];
+        NAMES
+            .iter()
+            .filter_map(|name| self.get(name))
+            .cloned()
+            .collect()
+    }
+
+    /// Who gives an order, for whoever reads of it later: `RECONCILER_PERSON`, or who is logged in.
+    pub fn person(&self) -> String {
+        let names = ["RECONCILER_PERSON", "GITHUB_ACTOR", "USER", "LOGNAME"];
+        let known = names.iter().find_map(|name| self.plain(name));
+        known.unwrap_or("somebody").to_owned()
+    }
+
     /// Where Railway's API is.
     pub fn railway_url(&self) -> &str {
         self.plain("RAILWAY_API_URL").unwrap_or(RAILWAY_API_URL)

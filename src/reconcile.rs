@@ -3,7 +3,6 @@
 use crate::clock::Clock;
 use crate::execute::{Outcome, execute};
 use crate::interrupt::Interrupt;
-use crate::kinds::step::Step;
 use crate::manifest::Desired;
 use crate::plan::gate::{self, Memory};
 use crate::plan::{Plan, Standing, plan};
@@ -76,6 +75,11 @@ impl Pass<'_> {
     /// As [`Pass::look`].
     pub async fn status(&self, memory: &Memory) -> Result<Status, Failure> {
         let mut looked = self.look_patiently(memory).await?;
+        Ok(self.tell(&mut looked).await)
+    }
+
+    /// What a status tells of a look, with what it wants to know beside the plan.
+    pub async fn tell(&self, looked: &mut Looked) -> Status {
         let now = self.clock.now();
         // The history first, then who made it.
         for _ in 0..2 {
@@ -85,12 +89,7 @@ impl Pass<'_> {
             }
             self.provider.answer(&mut looked.world, &questions).await;
         }
-        Ok(status::status(
-            self.desired,
-            &looked.world,
-            &looked.plan,
-            now,
-        ))
+        status::status(self.desired, &looked.world, &looked.plan, now)
     }
 
     /// Carries out what a look asked for.
@@ -240,15 +239,10 @@ fn denied(outcome: &Outcome) -> Option<Failure> {
     }
 }
 
-/// Whether time alone may change something. A restart that is planned for later is no reason to stay, nor is a freeze; one that is due and settles is.
+/// Whether time alone may change something soon.
 fn waits(plan: &Plan) -> bool {
     use crate::kinds::step::Ask;
-    let frozen = plan.freeze.as_ref().map(|freeze| &freeze.steps);
-    let is_for_later = |position: usize, step: &Step| {
-        step.field == "restartedAfter" && !step.deploys()
-            || frozen.is_some_and(|frozen| frozen.contains_key(&position))
-    };
     plan.steps.iter().enumerate().any(|(position, step)| {
-        matches!(step.ask, Ask::Wait { .. }) && !is_for_later(position, step)
+        matches!(step.ask, Ask::Wait { .. }) && !plan.is_for_later(position)
     })
 }

@@ -46,7 +46,10 @@ pub(super) async fn events(arguments: &Arguments, config: &Config, screen: &Scre
 pub(super) async fn history(arguments: &Arguments, config: &Config, screen: &Screen) -> Exit {
     let is_history = |event: &Event| {
         event.what.about() == About::Progress && !matches!(event.what, What::Led { .. })
-            || matches!(event.what, What::InStep { .. } | What::RolledBack { .. } | What::NotAccepted { .. })
+            || matches!(
+                event.what,
+                What::InStep { .. } | What::RolledBack { .. } | What::NotAccepted { .. }
+            )
     };
     told(arguments, config, screen, is_history).await
 }
@@ -75,23 +78,36 @@ async fn told(
         Err(failure) => return session::trouble(&failure, screen),
     };
     if page.unreadable > 0 {
-        screen.complain(&format!("{} pages of the journal cannot be read", page.unreadable));
+        screen.complain(&format!(
+            "{} pages of the journal cannot be read",
+            page.unreadable
+        ));
     }
-    let wanted = page.entries.into_iter().map(|entry| entry.what).filter(is_wanted);
+    let wanted = page
+        .entries
+        .into_iter()
+        .map(|entry| entry.what)
+        .filter(is_wanted);
     let mut wanted: Vec<Event> = wanted.take(arguments.newest).collect();
     wanted.reverse();
     match output {
         Output::Json => screen.result(&json_text(&wanted)),
-        Output::Text if wanted.is_empty() => screen.result(&format!("nothing is told of {}\n", arguments.environment)),
+        Output::Text if wanted.is_empty() => {
+            screen.result(&format!("nothing is told of {}\n", arguments.environment))
+        }
         Output::Text => screen.result(&wanted.iter().map(line).collect::<String>()),
     }
 }
 
 fn line(event: &Event) -> String {
     let words = telling::words(event);
-    let commit = event.commit.as_deref().and_then(|commit| commit.get(..7)).unwrap_or("       ");
-    let mut line = format!("{:.0}  {commit}  {}\n", event.at, words.said);
-    for more in [words.why, words.way_out].into_iter().flatten() {
+    let commit = event
+        .commit
+        .as_deref()
+        .and_then(|commit| commit.get(..7))
+        .unwrap_or("       ");
+    let mut line = format!("{:.0}  {commit}  {}\n", event.at, words.headline);
+    for more in [words.reason, words.way_out].into_iter().flatten() {
         let _ = writeln!(line, "                               {more}");
     }
     line

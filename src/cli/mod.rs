@@ -4,9 +4,12 @@ mod apply;
 mod approve;
 mod diff;
 mod doctor;
+mod history;
 mod import;
 mod live;
+mod orders;
 mod output;
+mod run;
 mod schema;
 mod screen;
 mod session;
@@ -68,6 +71,18 @@ enum Command {
     Approve(approve::Arguments),
     /// Show how the environment stands: what is wrong, what is waited for, what is closed, each service, who changed what.
     Status(status::Arguments),
+    /// Keep the environments of a repository in step with a branch, all the time.
+    Run(run::Arguments),
+    /// Show what controllers wrote, for which commits, from the journal on their store.
+    History(history::Arguments),
+    /// Show everything that happened, from the journal on the store of the controllers.
+    Events(history::Arguments),
+    /// Tell the controllers to only look: nothing new is begun until it is resumed.
+    Suspend(orders::Suspend),
+    /// Let the controllers go on, also after a direct apply.
+    Resume(orders::Resume),
+    /// Let a running controller look at git and Railway now.
+    Reconcile(orders::Reconcile),
     /// Print a document as it is in force, with the place of every line.
     Show(show::Arguments),
     /// Print the JSON Schema of a kind, or of `diff -o json` as `plan` and `status -o json` as `status`; or write all of them.
@@ -165,6 +180,12 @@ async fn command(command: Command, config: &Config, screen: &Screen) -> Exit {
         Command::Import(arguments) => import::import(&arguments, config, screen).await,
         Command::Approve(arguments) => approve::approve(&arguments, config, screen).await,
         Command::Status(arguments) => status::status(&arguments, config, screen).await,
+        Command::Run(arguments) => run::run(&arguments, config, screen).await,
+        Command::History(arguments) => history::history(&arguments, config, screen).await,
+        Command::Events(arguments) => history::events(&arguments, config, screen).await,
+        Command::Suspend(arguments) => orders::suspend(&arguments, config, screen).await,
+        Command::Resume(arguments) => orders::resume(&arguments, config, screen).await,
+        Command::Reconcile(arguments) => orders::reconcile(&arguments, config, screen).await,
         Command::Show(arguments) => show::show(&arguments, config, screen),
         Command::Schema(arguments) => schema::schema(&arguments, screen),
         Command::Explain { path } => match explain(&path, screen.width()) {

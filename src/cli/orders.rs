@@ -41,7 +41,12 @@ pub(super) struct Reconcile {
     #[arg(env = "RECONCILER_ENVIRONMENT")]
     environment: String,
     /// Where the controller listens.
-    #[arg(long, default_value = "http://127.0.0.1:8080", value_name = "URL", env = "RECONCILER_URL")]
+    #[arg(
+        long,
+        default_value = "http://127.0.0.1:8080",
+        value_name = "URL",
+        env = "RECONCILER_URL"
+    )]
     url: String,
 }
 
@@ -55,8 +60,14 @@ pub(super) struct At {
 }
 
 impl At {
-    pub(super) fn open(&self, config: &Config, clock: &Clock, screen: &Screen) -> Result<Store, Exit> {
-        Store::open(&self.store, config, clock).map_err(|failure| session::trouble(&failure, screen))
+    pub(super) fn open(
+        &self,
+        config: &Config,
+        clock: &Clock,
+        screen: &Screen,
+    ) -> Result<Store, Exit> {
+        Store::open(&self.store, config, clock)
+            .map_err(|failure| session::trouble(&failure, screen))
     }
 }
 
@@ -71,10 +82,15 @@ pub(super) async fn suspend(arguments: &Suspend, config: &Config, screen: &Scree
         who: config.person(),
         why: arguments.reason.clone(),
         at: now,
-        until: arguments.lasts.and_then(|lasts| now.checked_add(lasts).ok()),
+        until: arguments
+            .lasts
+            .and_then(|lasts| now.checked_add(lasts).ok()),
         commit: None,
     };
-    let until = mark.until.map(|until| format!(" until {until:.0}")).unwrap_or_default();
+    let until = mark
+        .until
+        .map(|until| format!(" until {until:.0}"))
+        .unwrap_or_default();
     match Marks::of(&store, &arguments.environment).set_suspended(Some(&mark)).await {
         Ok(()) => screen.result(&format!(
             "{} is suspended{until}: it is looked at and told, and nothing new is begun. `reconciler resume {}` ends it.\n",
@@ -96,7 +112,10 @@ pub(super) async fn resume(arguments: &Resume, config: &Config, screen: &Screen)
         failed => failed,
     };
     match resumed {
-        Ok(()) => screen.result(&format!("{} goes on with the next look.\n", arguments.environment)),
+        Ok(()) => screen.result(&format!(
+            "{} goes on with the next look.\n",
+            arguments.environment
+        )),
         Err(failure) => session::trouble(&failure, screen),
     }
 }
@@ -112,9 +131,16 @@ pub(super) async fn reconcile(arguments: &Reconcile, config: &Config, screen: &S
 }
 
 async fn ordered(arguments: &Reconcile, config: &Config) -> Result<String, String> {
-    let environment = percent_encoding::utf8_percent_encode(&arguments.environment, percent_encoding::NON_ALPHANUMERIC);
-    let address = format!("{}/api/v1/environments/{environment}/reconcile", arguments.url.trim_end_matches('/'));
-    let mut request = http::Request::post(&address).header(http::header::CONTENT_TYPE, "application/json");
+    let environment = percent_encoding::utf8_percent_encode(
+        &arguments.environment,
+        percent_encoding::NON_ALPHANUMERIC,
+    );
+    let address = format!(
+        "{}/api/v1/environments/{environment}/reconcile",
+        arguments.url.trim_end_matches('/')
+    );
+    let mut request =
+        http::Request::post(&address).header(http::header::CONTENT_TYPE, "application/json");
     if let Some(token) = config.secret("RECONCILER_HTTP_TOKEN") {
         let mut value = http::HeaderValue::from_str(&format!("Bearer {}", token.reveal()))
             .map_err(|_| "RECONCILER_HTTP_TOKEN holds signs that no token has".to_owned())?;
@@ -122,14 +148,26 @@ async fn ordered(arguments: &Reconcile, config: &Config) -> Result<String, Strin
         request = request.header(http::header::AUTHORIZATION, value);
     }
     let body = serde_json::json!({ "by": config.person() }).to_string();
-    let request = request.body(Bytes::from(body)).map_err(|failure| format!("--url: {failure}"))?;
+    let request = request
+        .body(Bytes::from(body))
+        .map_err(|failure| format!("--url: {failure}"))?;
     let tcp = Tcp::new().map_err(|failure| failure.to_string())?;
-    let answer = tcp.send(request).await.map_err(|failure| failure.to_string())?;
+    let answer = tcp
+        .send(request)
+        .await
+        .map_err(|failure| failure.to_string())?;
     let said: serde_json::Value = serde_json::from_slice(answer.body()).unwrap_or_default();
-    let said = said["message"].as_str().or(said["error"].as_str()).unwrap_or_default().to_owned();
+    let said = said["done"]
+        .as_str()
+        .or(said["error"].as_str())
+        .unwrap_or_default()
+        .to_owned();
     if answer.status().is_success() {
         Ok(said)
     } else {
-        Err(format!("the controller answers HTTP {}: {said}", answer.status()))
+        Err(format!(
+            "the controller answers HTTP {}: {said}",
+            answer.status()
+        ))
     }
 }

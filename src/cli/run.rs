@@ -10,10 +10,10 @@ use crate::controller::manifests::{Branch, Reader};
 use crate::controller::seat::Outsides;
 use crate::controller::settings::{FETCH_EVERY, Settings};
 use crate::controller::{Controller, Tools};
+use crate::providers::Secrets;
 use crate::providers::address::Allowed;
 use crate::providers::health::{self, Watch};
 use crate::providers::notify::{Notifier, Pulse};
-use crate::providers::Secrets;
 use crate::repository::{Access, Limits, Repository, Source};
 use crate::serve::{self, Board, Hooks, Metrics, Server, Watched};
 use crate::status::event::Event;
@@ -35,13 +35,23 @@ pub(super) struct Arguments {
     #[arg(long, default_value = "main", env = "RECONCILER_BRANCH")]
     branch: String,
     /// The directory below which the environments are.
-    #[arg(long, default_value = "", value_name = "DIRECTORY", env = "RECONCILER_PATH")]
+    #[arg(
+        long,
+        default_value = "",
+        value_name = "DIRECTORY",
+        env = "RECONCILER_PATH"
+    )]
     path: String,
     /// Where leases, marks and the journal are: `file:///…` or `s3://bucket/prefix`. By default a folder below --home.
     #[arg(long, value_name = "URL", env = "RECONCILER_STORE")]
     store: Option<String>,
     /// A directory of its own, for the mirror of the repository.
-    #[arg(long, default_value = "/var/lib/reconciler", value_name = "DIRECTORY", env = "RECONCILER_HOME")]
+    #[arg(
+        long,
+        default_value = "/var/lib/reconciler",
+        value_name = "DIRECTORY",
+        env = "RECONCILER_HOME"
+    )]
     home: PathBuf,
     /// Serve only this environment.
     #[arg(long, value_name = "NAME", env = "RECONCILER_ENVIRONMENT")]
@@ -74,8 +84,15 @@ async fn ran(arguments: &Arguments, config: &Config, screen: &Screen) -> Result<
     };
     let failed = |failure: Failure| session::trouble(&failure, screen);
     let only = arguments.environment.clone();
-    let settings = Settings::of(config, arguments.name.clone(), arguments.fetch_every.into(), only.clone()).map_err(trouble)?;
-    let source = Source::new(&arguments.repository, &arguments.branch, &arguments.path).map_err(trouble)?;
+    let settings = Settings::of(
+        config,
+        arguments.name.clone(),
+        arguments.fetch_every.into(),
+        only.clone(),
+    )
+    .map_err(trouble)?;
+    let source =
+        Source::new(&arguments.repository, &arguments.branch, &arguments.path).map_err(trouble)?;
     let watched = Watched::of(source.address(), source.branch());
     let http = serve::Settings::of(config, watched).map_err(trouble)?;
     let outside = session::outside(config, &clock, &Secrets::new(), screen)?;
@@ -83,7 +100,10 @@ async fn ran(arguments: &Arguments, config: &Config, screen: &Screen) -> Result<
     let terms = Terms::new(arguments.lease, longest).map_err(trouble)?;
 
     std::fs::create_dir_all(&arguments.home).map_err(|failure| {
-        trouble(format!("--home {} cannot be made: {failure}", arguments.home.display()))
+        trouble(format!(
+            "--home {} cannot be made: {failure}",
+            arguments.home.display()
+        ))
     })?;
     let address = match &arguments.store {
         Some(address) => address.clone(),
@@ -92,28 +112,48 @@ async fn ran(arguments: &Arguments, config: &Config, screen: &Screen) -> Result<
     let store = Store::open(&address, config, &clock).map_err(failed)?;
     store.prove().await.map_err(failed)?;
     let serves = only.map_or(Serves::All, |name| Serves::Only([name].into()));
-    let member = Member::join(&store, terms, &arguments.name, serves).await.map_err(failed)?;
+    let member = Member::join(&store, terms, &arguments.name, serves)
+        .await
+        .map_err(failed)?;
     let member = Arc::new(member);
-    let repository = Repository::open(&arguments.home, source, Access::of(config), Limits::default()).await;
+    let repository = Repository::open(
+        &arguments.home,
+        source,
+        Access::of(config),
+        Limits::default(),
+    )
+    .await;
     let repository = repository.map_err(|failure| trouble(failure.to_string()))?;
 
     let board = Board::new(clock.clone());
     let metrics = Metrics::new(board.clone());
     let (hooks, asked) = Hooks::pair();
-    let server = Server::bind(http, board.clone(), hooks, metrics.clone(), clock.clone()).await.map_err(trouble)?;
+    let server = Server::bind(http, board.clone(), hooks, metrics.clone(), clock.clone())
+        .await
+        .map_err(trouble)?;
     if let Ok(address) = server.address() {
-        screen.say(&format!("reconciler {} listens on http://{address}", env!("CARGO_PKG_VERSION")));
+        screen.say(&format!(
+            "reconciler {} listens on http://{address}",
+            env!("CARGO_PKG_VERSION")
+        ));
     }
     let (journal, writer) = journal::<Event>(&store);
     let allowed = Allowed::of(config.notify_allowed());
-    let notifier = Notifier::new(allowed.clone(), clock.clone()).map_err(|failure| trouble(failure.to_string()))?;
-    let beats = Pulse::new(allowed, clock.clone()).map_err(|failure| trouble(failure.to_string()))?;
+    let notifier = Notifier::new(allowed.clone(), clock.clone())
+        .map_err(|failure| trouble(failure.to_string()))?;
+    let beats =
+        Pulse::new(allowed, clock.clone()).map_err(|failure| trouble(failure.to_string()))?;
     let (interrupt, _) = on_signals(|| {});
     let watch = Arc::new(Mutex::new(Watch::default()));
 
     tokio::spawn(writer.run());
     tokio::spawn(beats.clone().run());
-    tokio::spawn(health::run(watch.clone(), outside.pages.clone(), clock.clone(), interrupt.clone()));
+    tokio::spawn(health::run(
+        watch.clone(),
+        outside.pages.clone(),
+        clock.clone(),
+        interrupt.clone(),
+    ));
     let keeping = member.clone();
     tokio::spawn(async move { keeping.keep().await });
     let closing = interrupt.clone();
@@ -146,9 +186,16 @@ async fn ran(arguments: &Arguments, config: &Config, screen: &Screen) -> Result<
 
 /// The embedded default: a folder.
 fn local_store(home: &std::path::Path) -> Result<String, String> {
-    let home = home.canonicalize().map_err(|failure| format!("--home {}: {failure}", home.display()))?;
+    let home = home
+        .canonicalize()
+        .map_err(|failure| format!("--home {}: {failure}", home.display()))?;
     let folder = home.join("store");
     reqwest::Url::from_directory_path(&folder)
         .map(|url| url.to_string())
-        .map_err(|()| format!("{} is not a path that can be written as an address", folder.display()))
+        .map_err(|()| {
+            format!(
+                "{} is not a path that can be written as an address",
+                folder.display()
+            )
+        })
 }

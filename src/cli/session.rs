@@ -17,6 +17,7 @@ use crate::source::Files;
 use crate::world::Failure;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Reads and checks a directory of manifests; problems are printed.
 pub(super) fn manifests(
@@ -123,11 +124,19 @@ pub(super) fn client(config: &Config, clock: &Clock, screen: &Screen) -> Result<
         screen.complain(&words);
         Exit::Trouble
     };
-    let longest = config.request_timeout().map_err(complain)?;
     let tcp =
-        Tcp::within(longest.unwrap_or(LONGEST)).map_err(|failure| complain(failure.to_string()))?;
+        Tcp::within(longest(config, screen)?).map_err(|failure| complain(failure.to_string()))?;
     Client::new(Arc::new(tcp), config.railway_url(), token, clock.clone())
         .map_err(|failure| trouble(&failure, screen))
+}
+
+/// How long one request to Railway may take.
+pub(super) fn longest(config: &Config, screen: &Screen) -> Result<Duration, Exit> {
+    let longest = config.request_timeout().map_err(|words| {
+        screen.complain(&words);
+        Exit::Trouble
+    })?;
+    Ok(longest.unwrap_or(LONGEST))
 }
 
 /// The outside as a pass needs it: Railway, and the web as customers see it.

@@ -12,7 +12,7 @@ pub mod settings;
 use crate::clock::Clock;
 use crate::interrupt::Interrupt;
 use crate::providers::notify::{Beat, Notifier};
-use crate::providers::railway::Allowance;
+use crate::providers::railway::{Allowance, Client, TOGETHER};
 use crate::providers::{health, notify};
 use crate::repository::{Accepted, Id, Verdict};
 use crate::serve::{Asked, Board, Command, Git, Look, Metrics, Order};
@@ -50,6 +50,26 @@ pub trait Prober: Send + Sync {
     fn together(&self) -> usize;
 }
 
+#[async_trait]
+impl Prober for Client {
+    async fn pulses(&self, environments: &[String]) -> Result<Vec<Option<Pulse>>, Failure> {
+        Client::pulses(self, environments).await
+    }
+
+    fn allowance(&self) -> Option<Allowance> {
+        Client::allowance(self)
+    }
+
+    fn together(&self) -> usize {
+        // A project token opens one environment.
+        if self.is_of_one_environment() {
+            1
+        } else {
+            TOGETHER
+        }
+    }
+}
+
 /// What a controller works with.
 pub struct Tools {
     /// Time and chance.
@@ -78,6 +98,8 @@ pub struct Tools {
     pub beats: Option<notify::Pulse>,
     /// Where it is written what happened.
     pub journal: Journal<Event>,
+    /// How many days of the journal are kept.
+    pub journal_days: i64,
 }
 
 /// The controller.
@@ -634,7 +656,7 @@ impl Controller {
             environment = name,
             event = event.what.word(),
             "{}",
-            words.said
+            words.headline
         );
         if let Some(notifier) = &self.tools.notifier {
             notifier.tell(&led.receivers, &event);

@@ -6,7 +6,7 @@ use crate::clock::Clock;
 use crate::execute::Outcome;
 use crate::interrupt::{Interrupt, Stop};
 use crate::kinds::service::health::{self, Question};
-use crate::kinds::step::{Ask, Step};
+use crate::kinds::step::Ask;
 use crate::manifest::Desired;
 use crate::plan::drift::{Content, Course};
 use crate::plan::gate::Memory;
@@ -349,23 +349,23 @@ fn next(looked: &Looked, outcomes: &[Outcome], now: Timestamp) -> Next {
     if looked.plan.standing() == Standing::Unseen {
         return Next::Again;
     }
-    let waits: Vec<&Step> = looked
-        .plan
-        .steps
-        .iter()
-        .filter(|step| matches!(step.ask, Ask::Wait { .. }))
-        .collect();
-    if waits.is_empty() {
+    let plan = &looked.plan;
+    let waits = || {
+        let steps = plan.steps.iter().enumerate();
+        steps.filter_map(|(position, step)| match step.ask {
+            Ask::Wait { deadline, .. } => Some((position, deadline)),
+            Ask::Make(_) | Ask::Hold { .. } | Ask::Unseen(_) | Ask::Told(_) => None,
+        })
+    };
+    if waits().next().is_none() {
         return Next::Rests;
     }
     // What only a moment can bring is not asked for again and again.
-    if waits.iter().all(|step| looked.plan.is_for_later(step)) {
-        let deadlines = waits.iter().filter_map(|step| match step.ask {
-            Ask::Wait { deadline, .. } => Some(deadline),
-            Ask::Make(_) | Ask::Hold { .. } | Ask::Unseen(_) | Ask::Told(_) => None,
-        });
-        let until = deadlines.filter(|deadline| *deadline > now).min();
-        return Next::Waits { until };
+    if waits().all(|(position, _)| plan.is_for_later(position)) {
+        let moments = waits().map(|(_, deadline)| deadline);
+        return Next::Waits {
+            until: moments.filter(|moment| *moment > now).min(),
+        };
     }
     Next::Waits { until: None }
 }

@@ -208,8 +208,3 @@ impl What {
         }
     }
 }
-
-/// The JSON Schema of the document, as it is committed in `schemas/`.
-pub fn schema() -> String {
-    serde_json::to_string_pretty(&schema_for!(Event)).unwrap_or_default() + "\n"
-}

@@ -107,6 +107,29 @@ impl Store {
         &self.address
     }
 
+    /// Reads an object that is written as a whole; nothing where it is not there, or is damaged: then it is said.
+    ///
+    /// # Errors
+    /// As a [`Failure`].
+    pub async fn load<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Failure> {
+        match self.read(key).await? {
+            Read::Known(content, _) => Ok(Some(content)),
+            Read::Absent => Ok(None),
+            Read::Unreadable(why, _) => {
+                tracing::warn!(key, %why, "an object on the store cannot be read, and counts as lost");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Writes an object as a whole; the last one who writes wins.
+    ///
+    /// # Errors
+    /// As a [`Failure`]; a repeat is harmless.
+    pub async fn save<T: Serialize + Sync>(&self, key: &str, content: &T) -> Result<(), Failure> {
+        self.write(key, content, Only::Always).await.map(drop)
+    }
+
     async fn get(&self, key: &str) -> Result<Option<Found>, Failure> {
         tokio::select! {
             biased;

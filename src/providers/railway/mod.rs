@@ -19,6 +19,7 @@ use crate::world::{Failure, Seen};
 pub use allowance::Allowance;
 use exchange::{Exchange, one_line_long};
 pub use exchange::{Purpose, Reply};
+pub use pulse::TOGETHER;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 
@@ -77,6 +78,15 @@ impl Client {
         }
     }
 
+    /// The same Railway for one environment among several: what one of them shares hides nothing of another's.
+    #[must_use]
+    pub fn for_one(&self) -> Client {
+        Client {
+            shared: Arc::default(),
+            ..self.clone()
+        }
+    }
+
     /// One exchange as it came, sent once: for whoever asks what Railway does, and not what it holds.
     ///
     /// # Errors
@@ -131,7 +141,7 @@ impl Client {
         self.exchange.allowance()
     }
 
-    /// Whether anything moves in environments, each by its id, in one request for every 25 of them.
+    /// Whether anything moves in environments, each by its id, in one request for every [`TOGETHER`] of them.
     /// Nothing for one of which Railway does not tell.
     ///
     /// # Errors

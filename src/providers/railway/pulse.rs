@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// So many environments are asked for in one request; Railway counts requests, not what is in them (facts/railway.md 1).
-pub(super) const TOGETHER: usize = 25;
+pub const TOGETHER: usize = 50;
 
 /// The query for so many environments, `$e0`, `$e1`, …; the answers are `b0`, `b1`, ….
 pub fn document(environments: usize) -> String {
