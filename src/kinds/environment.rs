@@ -34,6 +34,8 @@ pub struct Spec {
     /// How long consent holds.
     #[serde(default)]
     pub approvals: Approvals,
+    /// When a release that does not stay healthy is put back by itself; never where this is not there.
+    pub rollback: Option<Rollback>,
 }
 
 /// What happens to what git declared before and does not declare now; it needs to be known what that was, as with `diff --base`.
@@ -81,6 +83,17 @@ pub struct Approvals {
     pub expire: Duration,
 }
 
+/// When a service is put back to the release before by itself. It needs `health` in the Service, or a process that ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
+pub struct Rollback {
+    /// How long it must be unhealthy.
+    pub unhealthy_for: Duration,
+    /// How long after the release that may begin; later it is not the release's fault.
+    pub within: Duration,
+}
+
 fn six_hours() -> Duration {
     Duration(std::time::Duration::from_secs(6 * 3600))
 }
@@ -106,6 +119,7 @@ spec:
   variables: { COMPANY: Shop, SMTP_PASSWORD: { from: { secret: SMTP_PASSWORD } } }
   removed: { variables: delete, services: hold }
   approvals: { expire: 6h }
+  rollback: { unhealthyFor: 3m, within: 30m }
 ";
 
     fn all(documents: &Documents) -> &BTreeMap<String, Declared<Spec>> {

@@ -15,6 +15,8 @@ pub struct Asked {
     pub steps: Vec<Step>,
     /// What another look could tell that changes the steps.
     pub questions: BTreeSet<Question>,
+    /// What the message of the next patch must say, so that later looks see it there.
+    pub marks: Vec<String>,
 }
 
 /// A document by kind and name: `Service/web`.
@@ -82,6 +84,8 @@ pub struct Loss {
 
 /// The verb of a step that does nothing but tell.
 pub const NOTE: &str = "note";
+/// The verb of what ends a disruption by going back to what ran before: no window holds it.
+pub const PUT_BACK: &str = "put back";
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]

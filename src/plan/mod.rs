@@ -39,6 +39,8 @@ pub struct Plan {
     pub consent_until: Timestamp,
     /// The approvals that steps to make use, by the step's position.
     pub used: BTreeMap<usize, Used>,
+    /// What the message of a patch must say, so that later looks see it there.
+    pub marks: Vec<String>,
     /// The steps to make, as few writes as can be.
     pub writes: Vec<Write>,
 }
@@ -61,6 +63,7 @@ pub fn plan(desired: &Desired, world: &World, now: Timestamp) -> Plan {
             .saturating_add(desired.environment().spec.approvals.expire.0)
             .unwrap_or(Timestamp::MAX),
         used: BTreeMap::new(),
+        marks: Vec::new(),
         writes: Vec::new(),
     };
     let documents = desired.documents();
@@ -77,7 +80,8 @@ pub fn plan(desired: &Desired, world: &World, now: Timestamp) -> Plan {
         .into_iter()
         .chain(documents.services.values().map(|service| {
             let around = service::Around {
-                releases: &documents.releases,
+                documents,
+                rollback: desired.environment().spec.rollback,
                 is_patched: patched.contains(&service.name),
                 shared: &desired.environment().spec.variables,
                 demands: demands.get(&service.name).map_or(&[], Vec::as_slice),
@@ -93,7 +97,13 @@ pub fn plan(desired: &Desired, world: &World, now: Timestamp) -> Plan {
                 .values()
                 .map(|maintenance| maintenance::steps(maintenance, world, now)),
         );
-    for Asked { steps, questions } in asked {
+    for Asked {
+        steps,
+        questions,
+        marks,
+    } in asked
+    {
+        plan.marks.extend(marks);
         plan.steps.extend(steps);
         plan.questions.extend(questions);
     }

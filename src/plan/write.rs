@@ -18,6 +18,8 @@ pub struct Write {
     pub what: What,
     /// The marks of the approvals that it uses.
     pub approvals: Vec<String>,
+    /// What later looks must find in its message: the releases that are refused.
+    pub marks: Vec<String>,
 }
 
 /// What a write does.
@@ -29,6 +31,9 @@ pub enum What {
     /// One action of its own.
     One(railway::Action),
 }
+
+/// A message is not for ever long.
+const MOST_MARKS: usize = 20;
 
 /// The fewest writes that carry out every step to make.
 pub fn coalesce(plan: &Plan) -> Vec<Write> {
@@ -53,6 +58,7 @@ pub fn coalesce(plan: &Plan) -> Vec<Write> {
                         steps: vec![position],
                         what,
                         approvals: Vec::new(),
+                        marks: Vec::new(),
                     }),
                 }
             }
@@ -63,6 +69,7 @@ pub fn coalesce(plan: &Plan) -> Vec<Write> {
         steps: patched,
         what: What::Patch(changes),
         approvals: Vec::new(),
+        marks: plan.marks.iter().take(MOST_MARKS).cloned().collect(),
     });
     let mut writes: Vec<Write> = patch.into_iter().chain(others).collect();
     for write in &mut writes {
@@ -100,6 +107,7 @@ impl Write {
                 approvals: used(&steps, plan),
                 steps,
                 what: What::Patch(changes),
+                marks: self.marks.clone(),
             }
         });
         Some(parts.collect())
@@ -127,12 +135,13 @@ impl Write {
         } else {
             format!("; {more} more services")
         };
-        let approvals = self.approvals.iter().fold(String::new(), |mut all, mark| {
+        let marks = self.approvals.iter().chain(&self.marks);
+        let marks = marks.fold(String::new(), |mut all, mark| {
             let _ = write!(all, "; {mark}");
             all
         });
         format!(
-            "{AUTHOR}{}{more}{approvals} [{}]",
+            "{AUTHOR}{}{more}{marks} [{}]",
             services.join("; "),
             self.mark()
         )

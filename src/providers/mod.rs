@@ -1,6 +1,7 @@
 //! Look outside and act there: one file or folder per provider, over one transport.
 
 pub mod address;
+pub mod health;
 pub mod http;
 pub mod pages;
 pub mod railway;
@@ -60,6 +61,7 @@ impl Provider for Outside {
             railway: Seen::Facts(self.railway.observe(scope).await?),
             pages: BTreeMap::new(),
             secrets: BTreeMap::new(),
+            health: BTreeMap::new(),
         })
     }
 

@@ -1,6 +1,7 @@
 //! Worlds as people write them in `tests/plans`: short, and with every default filled in.
 
 use jiff::Timestamp;
+use reconciler::world::health::Health;
 use reconciler::world::page::Page;
 use reconciler::world::railway::{
     Active, Deployment, Field, HandOver, History, Limits, Named, Patch, PatchState, READY_SECONDS,
@@ -37,6 +38,8 @@ pub struct Written {
     /// Whether nobody has asked for the history.
     #[serde(default)]
     history_unasked: bool,
+    /// Why the history cannot be seen.
+    history_unseen: Option<String>,
     /// Whether older patches than those written are out of sight.
     #[serde(default)]
     history_is_cut: bool,
@@ -50,6 +53,19 @@ pub struct Written {
     #[serde(default)]
     regions: BTreeMap<String, String>,
     unseen: Option<String>,
+    /// How services answer, where somebody asks them.
+    #[serde(default)]
+    health: BTreeMap<String, WrittenHealth>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenHealth {
+    unknown: Option<String>,
+    healthy_since: Option<Timestamp>,
+    unhealthy_since: Option<Timestamp>,
+    #[serde(default)]
+    answered: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -101,6 +117,8 @@ struct WrittenDeployment {
     id: String,
     status: String,
     at: Timestamp,
+    /// When it came to be as it is.
+    since: Option<Timestamp>,
     image: Option<String>,
     commit: Option<String>,
     patch: Option<String>,
@@ -157,6 +175,11 @@ impl Written {
                 .map(|(url, answer)| (url.clone(), page(answer)))
                 .collect(),
             secrets: secrets.collect(),
+            health: self
+                .health
+                .iter()
+                .map(|(name, health)| (name.clone(), health.seen(self.now)))
+                .collect(),
         }
     }
 
@@ -202,7 +225,9 @@ impl Written {
                 },
                 |reason| Seen::Unseen(reason.clone()),
             ),
-            history: if self.history_unasked {
+            history: if let Some(reason) = &self.history_unseen {
+                Seen::Unseen(reason.clone())
+            } else if self.history_unasked {
                 Seen::Unasked
             } else {
                 history
@@ -223,6 +248,22 @@ impl Written {
                 })
                 .collect(),
         }
+    }
+}
+
+impl WrittenHealth {
+    fn seen(&self, now: Timestamp) -> Seen<Health> {
+        if let Some(reason) = &self.unknown {
+            return Seen::Unseen(reason.clone());
+        }
+        let is_healthy = self.healthy_since.is_some();
+        let since = self.healthy_since.or(self.unhealthy_since);
+        Seen::Facts(Health {
+            is_healthy,
+            since: since.expect("healthy_since or unhealthy_since"),
+            answered: self.answered.clone(),
+            asked_at: now,
+        })
     }
 }
 
@@ -371,6 +412,7 @@ impl WrittenDeployment {
             id: self.id.clone(),
             status,
             created_at: self.at,
+            status_at: self.since,
             image: self.image.clone(),
             commit: self.commit.clone(),
             patch: self.patch.clone(),
