@@ -8,6 +8,7 @@ use crate::plan::gate::{self, Memory};
 use crate::plan::{Plan, Standing, plan};
 use crate::providers::{Provider, Scope, Secrets};
 use crate::status::{self, Status};
+use crate::world::health::Healths;
 use crate::world::{Failure, Seen, World};
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ pub struct Pass<'a> {
     pub provider: &'a dyn Provider,
     /// The secrets that the manifests refer to.
     pub secrets: &'a Secrets,
+    /// How the services answer, where somebody asks them all the time.
+    pub health: &'a Healths,
     /// Time and chance.
     pub clock: &'a Clock,
 }
@@ -45,6 +48,7 @@ impl Pass<'_> {
         let now = self.clock.now();
         let mut world = self.provider.observe(&scope(self.desired)).await?;
         world.secrets.clone_from(self.secrets);
+        world.health.clone_from(self.health);
         for _ in 0..ROUNDS {
             let plan = gate::hold(plan(self.desired, &world, now), &world, memory, now);
             if plan.questions.is_empty() {

@@ -12,6 +12,7 @@ use crate::plan::text;
 use crate::providers::railway::Client;
 use crate::providers::{Outside, Secrets};
 use crate::reconcile::Pass;
+use crate::world::health::NOBODY_ASKS;
 use crate::world::{Failure, Seen};
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -234,6 +235,7 @@ async fn environment(
         desired,
         provider: outside,
         secrets,
+        health: &NOBODY_ASKS,
         clock,
     })
     .look_patiently(&Memory::default())

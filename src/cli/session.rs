@@ -15,6 +15,7 @@ use crate::providers::{Outside, Secrets};
 use crate::reconcile::Pass;
 use crate::source::Files;
 use crate::world::Failure;
+use crate::world::health::NOBODY_ASKS;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -109,6 +110,7 @@ impl Seat {
             desired: &self.desired,
             provider: &self.outside,
             secrets: &self.secrets,
+            health: &NOBODY_ASKS,
             clock: &self.clock,
         }
     }

@@ -56,6 +56,8 @@ pub struct Spec {
     pub notify: Vec<Notify>,
     /// Who notices when the controller itself is gone.
     pub heartbeat: Option<Heartbeat>,
+    /// When a release that does not stay healthy is put back by itself; never where this is not there.
+    pub rollback: Option<Rollback>,
 }
 
 /// What happens to what git declared before and does not declare now; it needs to be known what that was, as with `diff --base`.
@@ -103,6 +105,17 @@ pub struct Approvals {
     pub expire: Duration,
 }
 
+/// When a service is put back to the release before by itself. It needs `health` in the Service, or a process that ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
+pub struct Rollback {
+    /// How long it must be unhealthy.
+    pub unhealthy_for: Duration,
+    /// How long after the release that may begin; later it is not the release's fault.
+    pub within: Duration,
+}
+
 fn six_hours() -> Duration {
     Duration(std::time::Duration::from_secs(6 * 3600))
 }
@@ -133,6 +146,7 @@ spec:
   overrideUntil: 2026-11-23T09:00:00Z
   notify: [{ slack: SLACK_INCIDENTS, about: [hold, failure, health, drift, recovery] }]   # or { webhook: … }
   heartbeat: { secret: HEARTBEAT_URL, every: 1m }
+  rollback: { unhealthyFor: 3m, within: 30m }
 ";
 
     fn all(documents: &Documents) -> &BTreeMap<String, Declared<Spec>> {

@@ -140,6 +140,16 @@ spec:
     }
 }
 
+impl Spec {
+    /// Whether it closes with this image.
+    pub fn closes_with(&self, image: &str) -> bool {
+        match &self.by {
+            By::Image(by) => by.image == image,
+            By::Variable(_) => false,
+        }
+    }
+}
+
 /// How long a page may take to change after a deployment, where nothing is said.
 const PAGE_SECONDS: u64 = 120;
 /// How long the changes themselves may take that a page waits for.

@@ -3,14 +3,18 @@
 mod carried;
 mod content;
 mod fares;
+pub mod health;
 mod placement;
+mod refusal;
 mod release;
+pub mod series;
 mod settings;
 mod steps;
 mod way_back;
 
 pub use carried::fresh_change;
 pub use content::{commit_words, image_words};
+pub use health::HealthCheck;
 pub use placement::words as placement_words;
 pub use settings::stored_words;
 pub use steps::{Around, steps};
@@ -46,6 +50,8 @@ pub struct Spec {
     pub replicas: Option<Replicas>,
     /// The health check that Railway makes while it deploys. It must answer 200 without the database, too.
     pub ready: Option<Ready>,
+    /// What a controller asks all the time. Railway's own check, `ready`, ends with the deployment.
+    pub health: Option<HealthCheck>,
     /// What Railway does when a process ends.
     pub restart_policy: Option<RestartPolicy>,
     /// Runs on this schedule and ends, instead of running all the time: five fields in UTC, at least five minutes apart.
@@ -253,6 +259,7 @@ spec:
   beforeDeploy: npx prisma migrate deploy
   replicas: 3                     # or { us-west2: 2, europe-west4-drams3a: 1 }
   ready: { path: /api/live, within: 2m }
+  health: { path: /api/health, every: 30s, failures: 3, within: 10s, status: 200 }   # or `url:`, where it is asked elsewhere
   restartPolicy: { onFailure: 5 } # or always, never
   sleep: false
   handOver: { overlap: 10s, drain: 30s }

@@ -15,6 +15,8 @@ pub struct Asked {
     pub steps: Vec<Step>,
     /// What another look could tell that changes the steps.
     pub questions: BTreeSet<Question>,
+    /// What the message of the next patch must say, so that later looks see it there.
+    pub marks: Vec<String>,
 }
 
 /// A document by kind and name: `Service/web`.

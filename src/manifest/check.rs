@@ -7,14 +7,16 @@ use super::Findings;
 use super::document::Document;
 use super::mask::quoted;
 use super::overlay::{self, Base};
+use crate::kinds::service::health::WITHIN;
 use crate::kinds::service::{Cron, Ready, Replicas, Spec};
 use crate::kinds::variable::Variable;
-use crate::kinds::written::Instant;
+use crate::kinds::written::{Duration, Instant};
 use crate::kinds::{Declared, Documents, approval, environment as environments, release};
 use crate::problem::{Problem, nearest};
 use crate::source::{Files, Place};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
+use std::time::Duration as Time;
 
 const MAX_FILES: usize = 2_000;
 const MAX_BYTES: usize = 10 * 1024 * 1024;
@@ -144,6 +146,7 @@ pub fn meaning(documents: &Documents, now: Timestamp, found: &mut Findings) {
         known_release(service, documents, found);
         few_replicas(service, found);
         schedule(service, found);
+        health(service, found);
         pushes(service, found);
         let after = service.spec.restarted_after;
         near(service, &["restartedAfter"], after, now, found);
@@ -153,6 +156,7 @@ pub fn meaning(documents: &Documents, now: Timestamp, found: &mut Findings) {
         registry(service, environment, now, found);
     }
     if let Some(environment) = environment {
+        rollback(environment, found);
         let variables = &environment.spec.variables;
         self::variables(environment, variables, Some(environment), now, found);
         environment::check(environment, now, found);
@@ -431,6 +435,83 @@ fn schedule(service: &Declared<Spec>, found: &mut Findings) {
             .related(place(service, &["cron"]), "the schedule"),
         );
     }
+}
+
+/// How long one question may be apart from the next: more often is a load, more seldom is no watch.
+const EVERY: [Time; 2] = [Time::from_secs(5), Time::from_secs(3600)];
+
+fn health(service: &Declared<Spec>, found: &mut Findings) {
+    let Some(health) = &service.spec.health else {
+        return;
+    };
+    match (&health.path, &health.url) {
+        (Some(_), Some(_)) => {
+            let message = "`health`: `path` and `url` both say what is asked";
+            found.add(
+                Problem::at(place(service, &["health", "url"]), "clash", message)
+                    .help("keep one of them")
+                    .related(place(service, &["health", "path"]), "the other one"),
+            );
+        }
+        (None, None) => {
+            let message = "`health` says neither `path` nor `url`";
+            found.add(
+                Problem::at(place(service, &["health"]), "missing-field", message).help(
+                    "write the `path` at its own domain, or the `url` where it is asked elsewhere",
+                ),
+            );
+        }
+        (Some(_), None) | (None, Some(_)) => {}
+    }
+    bounded(service, &["health", "every"], health.every, EVERY, found);
+    let within = [Time::from_secs(1), WITHIN];
+    bounded(service, &["health", "within"], health.within, within, found);
+    if matches!(service.spec.cron, Some(Cron::Fields(_))) {
+        let message = "`health`: a service on a schedule does not run all the time";
+        found.add(
+            Problem::at(place(service, &["health"]), "clash", message)
+                .help("take one of the two away")
+                .related(place(service, &["cron"]), "the schedule"),
+        );
+    }
+}
+
+fn bounded<S>(
+    document: &Declared<S>,
+    path: &[&str],
+    time: Option<Duration>,
+    [least, most]: [Time; 2],
+    found: &mut Findings,
+) {
+    if let Some(Duration(time)) = time.filter(|time| time.0 < least || time.0 > most) {
+        let field = path.last().copied().unwrap_or_default();
+        let message = format!(
+            "`{field}`: {}, expected {} to {}",
+            Duration(time),
+            Duration(least),
+            Duration(most)
+        );
+        found.add(Problem::at(place(document, path), "range", message));
+    }
+}
+
+fn rollback(environment: &Declared<environment::Spec>, found: &mut Findings) {
+    let Some(rollback) = environment.spec.rollback else {
+        return;
+    };
+    let day = Time::from_secs(24 * 3600);
+    let path = ["rollback", "unhealthyFor"];
+    let unhealthy = [Time::from_secs(30), Time::from_secs(3600)];
+    bounded(
+        environment,
+        &path,
+        Some(rollback.unhealthy_for),
+        unhealthy,
+        found,
+    );
+    let path = ["rollback", "within"];
+    let within = [Time::from_secs(60), day];
+    bounded(environment, &path, Some(rollback.within), within, found);
 }
 
 fn pushes(service: &Declared<Spec>, found: &mut Findings) {

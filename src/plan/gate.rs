@@ -7,7 +7,7 @@ use super::write::Write;
 use super::write::coalesce;
 use crate::kinds::service;
 use crate::kinds::shown::{few, one_line};
-use crate::kinds::step::{Ask, Cause, Step};
+use crate::kinds::step::{Ask, Cause, PUT_BACK, Step};
 use crate::world::railway::{
     self, Change, Owner, PatchState, Question, Railway, Setting, Staged, Status, VariableValue,
 };
@@ -23,6 +23,8 @@ pub struct Memory {
     sent: BTreeMap<String, Sent>,
     refused: BTreeMap<String, String>,
     deploying: BTreeMap<String, Deploying>,
+    /// When something was put back last, by service: a look that does not show its mark yet would release again what was refused.
+    put_back: BTreeMap<String, Timestamp>,
     /// When the newest deployment of a service was made that any look has shown.
     newest: BTreeMap<String, Timestamp>,
     /// What a controller follows; nothing for a person, for whom every difference is made at once.
@@ -82,6 +84,9 @@ impl Memory {
 
     /// A step was sent, whatever came of it.
     pub fn sent(&mut self, step: &Step, now: Timestamp) {
+        if step.verb == PUT_BACK {
+            self.put_back.insert(step.of.name.clone(), now);
+        }
         let sent = self
             .sent
             .entry(sending(step))
@@ -285,6 +290,13 @@ fn sent_before(
             format!("Railway refuses it: {words}"),
             "declare something else; a new run tries again",
         ));
+    }
+    let put_back = memory.put_back.get(&step.of.name);
+    if step.deploys()
+        && step.verb != PUT_BACK
+        && let Some(ask) = put_back.and_then(|at| settling(*at, now, "what was put back shows"))
+    {
+        return Some(ask);
     }
     let awaited = step
         .deploys

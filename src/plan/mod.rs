@@ -46,6 +46,8 @@ pub struct Plan {
     pub consent_until: Timestamp,
     /// The approvals that steps to make use, by the step's position.
     pub used: BTreeMap<usize, Used>,
+    /// What the message of a patch must say, so that later looks see it there.
+    pub marks: Vec<String>,
     /// The steps to make, as few writes as can be.
     pub writes: Vec<Write>,
     /// The commit that asks for it, where that is known.
@@ -78,6 +80,7 @@ pub fn plan(desired: &Desired, world: &World, now: Timestamp) -> Plan {
             .saturating_add(desired.environment().spec.approvals.expire.0)
             .unwrap_or(Timestamp::MAX),
         used: BTreeMap::new(),
+        marks: Vec::new(),
         writes: Vec::new(),
         commit: desired.commit().map(str::to_owned),
         heal: desired.environment().spec.drift.heal,
@@ -99,7 +102,8 @@ pub fn plan(desired: &Desired, world: &World, now: Timestamp) -> Plan {
         .into_iter()
         .chain(documents.services.values().map(|service| {
             let around = service::Around {
-                releases: &documents.releases,
+                documents,
+                rollback: desired.environment().spec.rollback,
                 is_patched: patched.contains(&service.name),
                 shared: &desired.environment().spec.variables,
                 demands: demands.get(&service.name).map_or(&[], Vec::as_slice),
@@ -115,7 +119,13 @@ pub fn plan(desired: &Desired, world: &World, now: Timestamp) -> Plan {
                 .values()
                 .map(|maintenance| maintenance::steps(maintenance, world, now)),
         );
-    for Asked { steps, questions } in asked {
+    for Asked {
+        steps,
+        questions,
+        marks,
+    } in asked
+    {
+        plan.marks.extend(marks);
         plan.steps.extend(steps);
         plan.questions.extend(questions);
     }

@@ -21,6 +21,8 @@ pub struct Write {
     /// The commit that asks for it, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
+    /// What later looks must find in its message: the releases that are refused.
+    pub marks: Vec<String>,
 }
 
 /// What a write does.
@@ -32,6 +34,9 @@ pub enum What {
     /// One action of its own.
     One(railway::Action),
 }
+
+/// A message is not for ever long.
+const MOST_MARKS: usize = 20;
 
 /// The fewest writes that carry out every step to make.
 pub fn coalesce(plan: &Plan) -> Vec<Write> {
@@ -57,6 +62,7 @@ pub fn coalesce(plan: &Plan) -> Vec<Write> {
                         what,
                         approvals: Vec::new(),
                         commit: plan.commit.clone(),
+                        marks: Vec::new(),
                     }),
                 }
             }
@@ -68,6 +74,7 @@ pub fn coalesce(plan: &Plan) -> Vec<Write> {
         what: What::Patch(changes),
         approvals: Vec::new(),
         commit: plan.commit.clone(),
+        marks: plan.marks.iter().take(MOST_MARKS).cloned().collect(),
     });
     let mut writes: Vec<Write> = patch.into_iter().chain(others).collect();
     for write in &mut writes {
@@ -106,6 +113,7 @@ impl Write {
                 steps,
                 what: What::Patch(changes),
                 commit: self.commit.clone(),
+                marks: self.marks.clone(),
             }
         });
         Some(parts.collect())
@@ -133,14 +141,15 @@ impl Write {
         } else {
             format!("; {more} more services")
         };
-        let approvals = self.approvals.iter().fold(String::new(), |mut all, mark| {
+        let marks = self.approvals.iter().chain(&self.marks);
+        let marks = marks.fold(String::new(), |mut all, mark| {
             let _ = write!(all, "; {mark}");
             all
         });
         let commit = self.commit.as_deref().map(short);
         let commit = commit.map(|commit| format!("{COMMIT}{commit}"));
         format!(
-            "{AUTHOR}{}{more}{approvals}{} [{}]",
+            "{AUTHOR}{}{more}{marks}{} [{}]",
             services.join("; "),
             commit.unwrap_or_default(),
             self.mark()

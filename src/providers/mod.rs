@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod fenced;
+pub mod health;
 pub mod http;
 pub mod notify;
 pub mod pages;
@@ -62,6 +63,7 @@ impl Provider for Outside {
             railway: Seen::Facts(self.railway.observe(scope).await?),
             pages: BTreeMap::new(),
             secrets: BTreeMap::new(),
+            health: BTreeMap::new(),
         })
     }
 

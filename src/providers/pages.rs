@@ -18,6 +18,15 @@ pub struct Pages {
     through: Option<Uri>,
 }
 
+/// Why an address gave no page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Missed {
+    /// It may not be asked, or is none.
+    NotAsked(String),
+    /// No answer came: it may be at fault, or whatever lies between.
+    NotReached(String),
+}
+
 impl Pages {
     /// Asks public addresses, and the private ones that are allowed.
     ///
@@ -32,16 +41,27 @@ impl Pages {
 
     /// What an address answers now; or why that cannot be told.
     pub async fn look(&self, url: &str) -> Seen<Page> {
-        let request = match self.request(url) {
-            Ok(request) => request,
-            Err(words) => return Seen::Unseen(format!("{} is not asked: {words}", one_line(url))),
-        };
+        match self.get(url).await {
+            Ok(page) => Seen::Facts(page),
+            Err(Missed::NotAsked(words)) => {
+                Seen::Unseen(format!("{} is not asked: {words}", one_line(url)))
+            }
+            Err(Missed::NotReached(words)) => Seen::Unseen(words),
+        }
+    }
+
+    /// The same for whoever must know why there is no answer.
+    ///
+    /// # Errors
+    /// As [`Missed`].
+    pub async fn get(&self, url: &str) -> Result<Page, Missed> {
+        let request = self.request(url).map_err(Missed::NotAsked)?;
         match self.transport.send(request).await {
-            Ok(response) => Seen::Facts(Page {
+            Ok(response) => Ok(Page {
                 status: response.status().as_u16(),
                 body: String::from_utf8_lossy(response.body()).into_owned(),
             }),
-            Err(Broken::NotSent(words) | Broken::Lost(words)) => Seen::Unseen(words),
+            Err(Broken::NotSent(words) | Broken::Lost(words)) => Err(Missed::NotReached(words)),
         }
     }
 

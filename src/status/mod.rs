@@ -14,12 +14,14 @@ use crate::kinds::step::{Ask, Cause, Step};
 use crate::manifest::Desired;
 use crate::plan::json::RailwayTarget;
 use crate::plan::{Plan, Standing, text as plan_text};
+use crate::world::health::Health as Asked;
 use crate::world::railway::{self, AUTHOR, Deployment, Field, Patch, PatchState, Railway, Service};
 use crate::world::{Question, Seen, World};
 use jiff::Timestamp;
 use schemars::{JsonSchema, schema_for};
 use serde::Serialize;
 use std::collections::BTreeSet;
+use view::ServiceHealth;
 
 /// How an environment stands, as `status -o json` prints it. The form is a promise: fields are added, never renamed or taken away.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -183,6 +185,9 @@ pub struct ServiceStatus {
     pub since: Option<String>,
     /// Whether anything serves.
     pub serves: bool,
+    /// What it answers, where a controller asks it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answers: Option<ServiceHealth>,
 }
 
 /// How a service's newest deployment is.
@@ -286,14 +291,14 @@ pub fn status(desired: &Desired, world: &World, plan: &Plan, now: Timestamp) -> 
                 environment,
             }),
         seen_at: seconds(now),
-        state: state(plan.standing()),
+        state: state(plan.standing(), world),
         now: items(|ask| matches!(ask, Ask::Wait { .. })),
         next: items(|ask| matches!(ask, Ask::Make(_))),
         held: items(|ask| matches!(ask, Ask::Hold { .. })),
         unseen: items(|ask| matches!(ask, Ask::Unseen(_))),
         closed: closed(documents, plan, now),
         services: railway
-            .map(|railway| services(documents, railway))
+            .map(|railway| services(documents, railway, world))
             .unwrap_or_default(),
         drift: railway
             .map(|railway| drift(plan, railway))
@@ -323,7 +328,11 @@ fn seconds(time: Timestamp) -> String {
     format!("{time:.0}")
 }
 
-fn state(standing: Standing) -> State {
+fn state(standing: Standing, world: &World) -> State {
+    let is_unhealthy = |health: &Seen<Asked>| health.facts().is_some_and(|seen| !seen.is_healthy);
+    if standing < Standing::Unhealthy && world.health.values().any(is_unhealthy) {
+        return State::Degraded;
+    }
     match standing {
         Standing::InStep => State::InStep,
         Standing::Waiting => State::Progressing,
@@ -418,7 +427,7 @@ fn closed(documents: &Documents, plan: &Plan, now: Timestamp) -> Vec<Closed> {
         .collect()
 }
 
-fn services(documents: &Documents, railway: &Railway) -> Vec<ServiceStatus> {
+fn services(documents: &Documents, railway: &Railway, world: &World) -> Vec<ServiceStatus> {
     documents
         .services
         .keys()
@@ -431,6 +440,7 @@ fn services(documents: &Documents, railway: &Railway) -> Vec<ServiceStatus> {
                 words,
                 since: None,
                 serves: false,
+                answers: None,
             };
             match railway.services.get(name) {
                 None => nothing(Health::Missing, "it is not there".to_owned()),
@@ -439,7 +449,13 @@ fn services(documents: &Documents, railway: &Railway) -> Vec<ServiceStatus> {
                     harmless(&format!("it could not be seen: {reason}")),
                 ),
                 Some(Seen::Unasked) => nothing(Health::Unknown, "nobody looked".to_owned()),
-                Some(Seen::Facts(service)) => service_status(name, service),
+                Some(Seen::Facts(service)) => ServiceStatus {
+                    answers: world
+                        .health
+                        .get(name)
+                        .and_then(|health| ServiceHealth::of(name, health)),
+                    ..service_status(name, service)
+                },
             }
         })
         .collect()
@@ -462,6 +478,7 @@ fn service_status(name: &str, service: &Service) -> ServiceStatus {
             .as_ref()
             .map(|newest| seconds(newest.created_at)),
         serves: service.is_serving(),
+        answers: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! A status as people read it at night: how bad it is first, then what goes on, who must act, what is closed, each service, and who changed what.
 
+use super::view::ServiceHealth;
 use super::view::View;
 use super::{Closed, Drift, Health, Item, ServiceStatus, State, Status};
 use crate::kinds::shown::{few, one_line};
@@ -227,9 +228,19 @@ fn services(out: &mut String, services: &[ServiceStatus], now: Timestamp, look: 
             let space = width.saturating_sub(cell.width()) + 2;
             let _ = write!(row, "{cell}{}", " ".repeat(space));
         }
-        let words = format!("{}{}", service.words, since.unwrap_or_default());
+        let answers = service.answers.as_ref();
+        let is_unhealthy = answers.is_some_and(|answers| answers.is_healthy == Some(false));
+        let words = format!(
+            "{}{}{}",
+            service.words,
+            since.unwrap_or_default(),
+            answers
+                .map(|answers| answers_words(answers, now))
+                .unwrap_or_default()
+        );
+        let color = if is_unhealthy { AnsiColor::Red } else { color };
         let style = style(color, look);
-        let mark = if service.health == Health::Healthy {
+        let mark = if service.health == Health::Healthy && !is_unhealthy {
             "✓"
         } else {
             "✗"
@@ -242,6 +253,16 @@ fn services(out: &mut String, services: &[ServiceStatus], now: Timestamp, look: 
         let _ = write!(out, "  {style}{mark}{style:#} ");
         let row = format!("{row}{words}");
         fill(out, &row, 4, INDENT, look.width);
+    }
+}
+
+fn answers_words(answers: &ServiceHealth, now: Timestamp) -> String {
+    let since = answers.since.as_deref().and_then(|at| at.parse().ok());
+    let since = since.map(|at| when(at, now)).unwrap_or_default();
+    match answers.is_healthy {
+        Some(true) => format!(" · health {}", answers.words),
+        Some(false) => format!(" · UNHEALTHY {}, since {since}", answers.words),
+        None => format!(" · health unknown: {}", answers.words),
     }
 }
 

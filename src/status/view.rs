@@ -1,7 +1,10 @@
 //! What the controller knows of one environment: what the API, the page, the metrics and `status` show.
 
 use super::Status;
+use crate::kinds::shown::one_line;
 use crate::plan::stance;
+use crate::world::Seen;
+use crate::world::health::{Health, Healths};
 use schemars::{JsonSchema, schema_for};
 use serde::{Deserialize, Serialize};
 
@@ -159,6 +162,34 @@ pub struct ServiceHealth {
     pub since: Option<String>,
     /// What it answered last.
     pub words: String,
+}
+
+impl ServiceHealth {
+    /// As it was seen; nothing where nobody asks.
+    pub fn of(service: &str, health: &Seen<Health>) -> Option<ServiceHealth> {
+        let (is_healthy, since, words) = match health {
+            Seen::Facts(health) => (
+                Some(health.is_healthy),
+                Some(format!("{:.0}", health.since)),
+                &health.answered,
+            ),
+            Seen::Unseen(words) => (None, None, words),
+            Seen::Unasked => return None,
+        };
+        Some(ServiceHealth {
+            service: service.to_owned(),
+            is_healthy,
+            since,
+            words: one_line(words),
+        })
+    }
+
+    /// All services of an environment.
+    pub fn all(healths: &Healths) -> Vec<ServiceHealth> {
+        let all = healths.iter();
+        all.filter_map(|(service, health)| ServiceHealth::of(service, health))
+            .collect()
+    }
 }
 
 /// The JSON Schema of the document, as it is committed in `schemas/`.

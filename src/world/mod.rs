@@ -1,9 +1,11 @@
 //! What can be seen outside and what can be done there: the values that planning reads and asks for.
 
+pub mod health;
 pub mod page;
 pub mod railway;
 pub mod secret;
 
+use crate::world::health::Healths;
 use crate::world::page::Page;
 use crate::world::railway::Railway;
 use crate::world::secret::Secret;
@@ -21,6 +23,8 @@ pub struct World {
     pub pages: BTreeMap<String, Seen<Page>>,
     /// The secrets that manifests refer to, by the name in the manifest (without the environment's prefix).
     pub secrets: BTreeMap<String, Seen<Secret>>,
+    /// How services answer, where somebody asks them all the time.
+    pub health: Healths,
 }
 
 /// A part of the outside: the facts, or why they could not be had. Unseen never leads to a write (design rule 3).

@@ -140,6 +140,8 @@ pub struct Deployment {
     pub status: Status,
     /// When it was made.
     pub created_at: Timestamp,
+    /// When it came to be as it is, where Railway says so.
+    pub status_at: Option<Timestamp>,
     /// The image that it runs, from its `meta`.
     pub image: Option<String>,
     /// The commit that it was built from, from its `meta`.

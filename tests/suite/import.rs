@@ -15,6 +15,7 @@ use reconciler::providers::railway::Client;
 use reconciler::providers::{Outside, Scope, Secrets};
 use reconciler::reconcile::{Looked, Pass, Watcher, until_in_step};
 use reconciler::source::Files;
+use reconciler::world::health::NOBODY_ASKS;
 use reconciler::world::railway::Question;
 use sandbox::{Faults, HandEdit, Sandbox, Seed, Switches};
 use serde_json::{Value, json};
@@ -181,6 +182,7 @@ async fn plan(outside: &Outside, desired: &Desired, clock: &Clock) -> Plan {
         desired,
         provider: outside,
         secrets: &Secrets::new(),
+        health: &NOBODY_ASKS,
         clock,
     };
     pass.look(&Memory::default()).await.unwrap().plan
@@ -378,6 +380,7 @@ async fn apply(outside: &Outside, desired: &Desired, clock: &Clock) {
         desired,
         provider: outside,
         secrets: &Secrets::new(),
+        health: &NOBODY_ASKS,
         clock,
     };
     let (_stop, interrupt) = reconciler::interrupt::interrupt();

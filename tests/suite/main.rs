@@ -5,6 +5,7 @@
 mod changes;
 mod cli;
 mod freeze;
+mod health;
 mod import;
 mod manifest;
 mod notify;

@@ -336,6 +336,20 @@ fn cases() -> Vec<Case> {
             )],
         ),
         only(
+            "Rollback at once, or for ever",
+            &[(
+                "production/environment.yaml",
+                format!("{ENVIRONMENT}  rollback: {{ unhealthyFor: 1s, within: 90d }}\n"),
+            )],
+        ),
+        only(
+            "Rollback without saying when",
+            &[(
+                "production/environment.yaml",
+                format!("{ENVIRONMENT}  rollback: {{ unhealthyFor: 3m }}\n"),
+            )],
+        ),
+        only(
             "A base that is somewhere else",
             &[(
                 "production/environment.yaml",
@@ -475,6 +489,26 @@ fn cases() -> Vec<Case> {
             maintenance(
                 "enabled: false\nservices: [web]\nby: { variable: CLOSED }\npage: { url: \"https://anna:secret@shop.example/\", closed: { status: 503 }, open: { status: 200 } }",
             ),
+        ),
+        beside(
+            "Health that says nothing to ask",
+            web("health: { every: 30s }"),
+        ),
+        beside(
+            "Health in two places",
+            web("health: { path: /api/health, url: \"https://shop.example/health\" }"),
+        ),
+        beside(
+            "Health asked without a pause",
+            web("health: { path: /api/health, every: 1s, within: 60s }"),
+        ),
+        beside(
+            "Health with a word that is misspelt",
+            web("health: { path: /api/health, fails: 3 }"),
+        ),
+        beside(
+            "Health of a service on a schedule",
+            web("cron: \"*/15 * * * *\"\nhealth: { path: /api/health }"),
         ),
         beside(
             "An Approval by any name",

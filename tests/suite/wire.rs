@@ -4,6 +4,7 @@ pub mod railway;
 
 mod documents;
 mod failures;
+mod health;
 mod releases;
 mod requests;
 mod stories;

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use reconciler::plan::stance::{self, Marks, Stance};
+use reconciler::world::health::Health;
 use reconciler::world::page::Page;
 use reconciler::world::railway::{
     Active, Deployment, Field, HandOver, History, Limits, Named, Patch, PatchState, READY_SECONDS,
@@ -40,6 +41,8 @@ pub struct Written {
     /// Whether nobody has asked for the history.
     #[serde(default)]
     history_unasked: bool,
+    /// Why the history cannot be seen.
+    history_unseen: Option<String>,
     /// Whether older patches than those written are out of sight.
     #[serde(default)]
     history_is_cut: bool,
@@ -53,6 +56,19 @@ pub struct Written {
     #[serde(default)]
     regions: BTreeMap<String, String>,
     unseen: Option<String>,
+    /// How services answer, where somebody asks them.
+    #[serde(default)]
+    health: BTreeMap<String, WrittenHealth>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenHealth {
+    unknown: Option<String>,
+    healthy_since: Option<Timestamp>,
+    unhealthy_since: Option<Timestamp>,
+    #[serde(default)]
+    answered: String,
 }
 
 /// What a controller knows beside the look.
@@ -119,6 +135,8 @@ struct WrittenDeployment {
     id: String,
     status: String,
     at: Timestamp,
+    /// When it came to be as it is.
+    since: Option<Timestamp>,
     image: Option<String>,
     commit: Option<String>,
     patch: Option<String>,
@@ -188,6 +206,11 @@ impl Written {
                 .map(|(url, answer)| (url.clone(), page(answer)))
                 .collect(),
             secrets: secrets.collect(),
+            health: self
+                .health
+                .iter()
+                .map(|(name, health)| (name.clone(), health.seen(self.now)))
+                .collect(),
         }
     }
 
@@ -233,7 +256,9 @@ impl Written {
                 },
                 |reason| Seen::Unseen(reason.clone()),
             ),
-            history: if self.history_unasked {
+            history: if let Some(reason) = &self.history_unseen {
+                Seen::Unseen(reason.clone())
+            } else if self.history_unasked {
                 Seen::Unasked
             } else {
                 history
@@ -255,6 +280,22 @@ impl Written {
                 })
                 .collect(),
         }
+    }
+}
+
+impl WrittenHealth {
+    fn seen(&self, now: Timestamp) -> Seen<Health> {
+        if let Some(reason) = &self.unknown {
+            return Seen::Unseen(reason.clone());
+        }
+        let is_healthy = self.healthy_since.is_some();
+        let since = self.healthy_since.or(self.unhealthy_since);
+        Seen::Facts(Health {
+            is_healthy,
+            since: since.expect("healthy_since or unhealthy_since"),
+            answered: self.answered.clone(),
+            asked_at: now,
+        })
     }
 }
 
@@ -403,6 +444,7 @@ impl WrittenDeployment {
             id: self.id.clone(),
             status,
             created_at: self.at,
+            status_at: self.since,
             image: self.image.clone(),
             commit: self.commit.clone(),
             patch: self.patch.clone(),

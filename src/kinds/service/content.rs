@@ -18,6 +18,10 @@ pub(super) struct Wanted {
     pub origin: Origin,
     /// Whether it closes the service to customers.
     pub closes: bool,
+    /// Whether it is what ran before a release that is refused.
+    pub is_put_back: bool,
+    /// Whether it must come by a patch, which shows in the history.
+    pub by_patch: bool,
 }
 
 /// An image, or a commit of the repository that the service is built from.
@@ -110,6 +114,8 @@ pub(super) fn wanted(
             why,
             origin: origin_of(field),
             closes: false,
+            is_put_back: false,
+            by_patch: false,
         }))
     };
     match (source, image, commit) {
@@ -140,6 +146,8 @@ fn instead(demand: &Demand) -> Option<Wanted> {
             why: demand.why.clone(),
             origin: demand.origin.clone(),
             closes: true,
+            is_put_back: false,
+            by_patch: false,
         }),
         Needed::Variable { .. } | Needed::Otherwise { .. } => None,
     }

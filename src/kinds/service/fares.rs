@@ -4,8 +4,9 @@ use super::Spec;
 use super::carried::{Carried, carried};
 use super::content::{self, Content, Wanted};
 use super::steps::{Asking, not_yet};
+use super::way_back::{WayBack, way_back};
 use crate::kinds::shown::one_line;
-use crate::kinds::step::{Ask, Cause, Effect, NOTE, Step};
+use crate::kinds::step::{Ask, Cause, Effect, NOTE, PUT_BACK, Step};
 use crate::kinds::variable::LATEST;
 use crate::world::railway::{self, Deployment, Question, READY_SECONDS, Status};
 use crate::world::{Action, Seen};
@@ -38,6 +39,9 @@ impl Asking<'_> {
 
     /// The newest deployment is what is wanted: see how it fares.
     fn settle(&mut self, newest: &Deployment, wanted: Option<&Wanted>) {
+        if self.instantly(newest, wanted) {
+            return;
+        }
         let due = restart(self.spec(), Some(newest), self.around.now);
         match &newest.status {
             Status::Rolling(word) => {
@@ -68,6 +72,52 @@ impl Asking<'_> {
             Status::Healthy if newest.stopped => self.gone(newest, wanted, "was stopped"),
             Status::Healthy => self.restart(newest, due),
             Status::Unknown(_) => {}
+        }
+    }
+
+    /// What is put back by a patch is pulled and started like any release. Where Railway still keeps it, it is there sooner,
+    /// and also where the registry does not answer. Says whether that is what is done.
+    fn instantly(&mut self, newest: &Deployment, wanted: Option<&Wanted>) -> bool {
+        let Some(wanted) = wanted.filter(|wanted| wanted.is_put_back) else {
+            return false;
+        };
+        let is_up = !matches!(newest.status, Status::Rolling(_) | Status::Failed(_));
+        let Content::Image(image) = &wanted.content else {
+            return false;
+        };
+        if is_up || !self.is_of_a_mark(newest) {
+            return false;
+        }
+        let settings = self.wanted_settings();
+        let name = self.declared.name.clone();
+        match way_back(image, &settings, &name, self.seen, self.railway) {
+            WayBack::None => false,
+            WayBack::Ask(questions) => {
+                let questions = questions.into_iter().map(Into::into);
+                self.asked.questions.extend(questions);
+                false
+            }
+            WayBack::To(deployment) => {
+                let ask = Ask::Make(Action::Railway(railway::Action::Rollback {
+                    service: self.named(),
+                    deployment,
+                    image: image.clone(),
+                }));
+                let why = wanted.why.clone();
+                let step = self.step(
+                    "deployment",
+                    PUT_BACK,
+                    why,
+                    &wanted.origin,
+                    Effect::Instant,
+                    ask,
+                );
+                self.asked.steps.push(Step {
+                    to: Some(wanted.content.words()),
+                    ..step
+                });
+                true
+            }
         }
     }
 
@@ -329,7 +379,7 @@ fn deadline(newest: &Deployment, ready: &railway::Ready) -> Timestamp {
 
 /// What a declared restart asks for, given when the newest deployment was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Restart {
+pub(super) enum Restart {
     /// It has happened, or none is declared.
     Done,
     /// It lies ahead.
@@ -341,7 +391,7 @@ enum Restart {
 }
 
 /// A restart is a deployment made at or after its time: an in-place restart leaves no trace that a look could show (facts/railway.md 3.3).
-fn restart(spec: &Spec, newest: Option<&Deployment>, now: Timestamp) -> Restart {
+pub(super) fn restart(spec: &Spec, newest: Option<&Deployment>, now: Timestamp) -> Restart {
     let Some(after) = spec.restarted_after.map(|after| after.0) else {
         return Restart::Done;
     };

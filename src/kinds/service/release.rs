@@ -5,7 +5,7 @@ use super::content::{self, Content, Wanted};
 use super::settings;
 use super::steps::{Asking, not_yet};
 use super::way_back::{WayBack, runs_already, way_back};
-use crate::kinds::step::{Ask, Cause, Effect, Step};
+use crate::kinds::step::{Ask, Cause, Effect, PUT_BACK, Step};
 use crate::world::Action;
 use crate::world::railway::{self, Change, Owner, Setting, Source};
 
@@ -77,6 +77,7 @@ impl Asking<'_> {
             Some(ask) => (Effect::Instant, ask),
             // Only a patch leaves a mark of the consent that it used.
             None if loss.is_some() => self.patch_image(image),
+            None if wanted.by_patch => self.patch_image(image),
             None => self.change_image(image, deploys),
         };
         let undo = if effect == Effect::Instant {
@@ -90,9 +91,14 @@ impl Asking<'_> {
         } else {
             effect
         };
+        let verb = if wanted.is_put_back {
+            PUT_BACK
+        } else {
+            "release"
+        };
         let step = self.step(
             "image",
-            "release",
+            verb,
             wanted.why.clone(),
             &wanted.origin,
             effect,
@@ -103,6 +109,8 @@ impl Asking<'_> {
             to: Some(to),
             undo: if loses.is_some() {
                 "none without a copy of its volume"
+            } else if wanted.is_put_back {
+                "`restartedAfter` tries it once more"
             } else {
                 undo
             },

@@ -99,6 +99,7 @@ fn values(spec: &Spec, stored: &Settings) -> Vec<SettingValue> {
         push_to_deploy: _,
         stopped: _,
         restarted_after: _,
+        health: _,
         variables: _,
     } = spec;
     let start = start.as_ref().map(command).map(SettingValue::Start);

@@ -8,10 +8,10 @@ use super::way_back::runs_already;
 use super::{Spec, placement};
 use crate::kinds::demand::{Demand, Needed};
 use crate::kinds::difference::{Difference, Then};
-use crate::kinds::release;
+use crate::kinds::environment::Rollback;
 use crate::kinds::step::{Address, Ask, Asked, Cause, Effect, NOTE, Step};
 use crate::kinds::variable::{self, Absent, Variable};
-use crate::kinds::{Declared, shown};
+use crate::kinds::{Declared, Documents, shown};
 use crate::problem::nearest;
 use crate::source::Origin;
 use crate::world::railway::{
@@ -25,8 +25,10 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What a service is planned with beside its own document.
 #[derive(Debug, Clone, Copy)]
 pub struct Around<'a> {
-    /// The releases by name.
-    pub releases: &'a BTreeMap<String, Declared<release::Spec>>,
+    /// All documents of the environment.
+    pub documents: &'a Documents,
+    /// When a release is put back by itself.
+    pub rollback: Option<Rollback>,
     /// Whether a patch that takes something from it deploys it anyway.
     pub is_patched: bool,
     /// The shared variables that the Environment declares.
@@ -163,6 +165,7 @@ impl Asking<'_> {
             self.stop(wanted.as_ref());
             return self.asked;
         }
+        let wanted = wanted.and_then(|wanted| self.unless_refused(wanted));
         let deploys = self.set(self.differences(), wanted.as_ref()) || self.around.is_patched;
         self.push_to_deploy();
         match &wanted {
@@ -177,7 +180,7 @@ impl Asking<'_> {
         let around = self.around;
         let wanted = content::wanted(
             self.declared,
-            around.releases,
+            &around.documents.releases,
             around.demands,
             &self.seen.source,
         );
@@ -574,8 +577,9 @@ impl Asking<'_> {
         differences: &[Difference],
         wanted: Option<&Wanted>,
     ) -> Option<Ask> {
+        let wanted = wanted.filter(|wanted| !wanted.by_patch)?;
         let (content::Content::Image(image), Source::Image(stored)) =
-            (&wanted?.content, &self.seen.source)
+            (&wanted.content, &self.seen.source)
         else {
             return None;
         };

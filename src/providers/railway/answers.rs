@@ -309,6 +309,7 @@ fn deployment(node: &Value) -> Option<Deployment> {
         id: node["id"].as_str()?.to_owned(),
         status: status(node["status"].as_str()?),
         created_at: time(&node["createdAt"])?,
+        status_at: time(&node["statusUpdatedAt"]),
         image: text(&meta["image"]),
         commit: text(&meta["commitHash"]),
         patch: text(&meta["patchId"]),

@@ -19,7 +19,7 @@ fragment Instances on EnvironmentServiceInstancesConnection { edges { node { ser
 
 macro_rules! deployment_parts {
     () => {
-        "fragment DeploymentParts on Deployment { id status createdAt canRollback deploymentStopped instances { status } meta }
+        "fragment DeploymentParts on Deployment { id status createdAt statusUpdatedAt canRollback deploymentStopped instances { status } meta }
 "
     };
 }

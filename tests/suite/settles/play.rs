@@ -15,6 +15,7 @@ use reconciler::plan::{Plan, Standing, json, markdown};
 use reconciler::providers::Provider;
 use reconciler::reconcile::{End, Looked, Pass, Watcher, keep_in_step};
 use reconciler::world::Failure;
+use reconciler::world::health::NOBODY_ASKS;
 use std::time::Duration;
 
 /// What came of a schedule.
@@ -138,6 +139,7 @@ async fn process(stage: &Stage, commit: usize, flaw: Flaw, watcher: &mut Notes<'
         desired: &desired,
         provider: &*provider,
         secrets: &secrets,
+        health: &NOBODY_ASKS,
         clock: &stage.clock,
     };
     if stage.scene().draw(0, 9) == 0 {
@@ -235,6 +237,7 @@ async fn look_on(stage: &Stage, flaw: Flaw) {
             desired: &desired,
             provider: &*provider,
             secrets: &secrets,
+            health: &NOBODY_ASKS,
             clock: &stage.clock,
         };
         let before = stage.scene().sent.len();

@@ -30,6 +30,7 @@ use reconciler::providers::http::{Broken, Transport};
 use reconciler::providers::pages::Pages;
 use reconciler::providers::railway::Client;
 use reconciler::reconcile::{End, Looked, Pass, Watcher, until_in_step};
+use reconciler::world::health::NOBODY_ASKS;
 use reconciler::world::page::Page;
 use reconciler::world::{Failure, Seen};
 use sandbox::{Faults, HandEdit, Sandbox, Switches};
@@ -148,6 +149,7 @@ async fn play_in(sandbox: Sandbox, mut schedule: Schedule, is_recorded: bool) ->
             desired: &desired,
             provider: &outside,
             secrets: &secrets,
+            health: &NOBODY_ASKS,
             clock: &clock,
         };
         let end = booth.process(&pass).await;

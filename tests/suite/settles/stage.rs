@@ -359,6 +359,7 @@ impl Scene {
             railway: Seen::Facts(railway),
             pages: BTreeMap::new(),
             secrets: BTreeMap::new(),
+            health: BTreeMap::new(),
         };
         (Ok(world), delay)
     }

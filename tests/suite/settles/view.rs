@@ -147,6 +147,7 @@ fn shown(stored: &Stored, position: usize, at: Timestamp, switches: &Switches) -
         can_rollback: is_kept(&stored.runs, position, at),
         status: status(&stored.runs, position, at),
         created_at: run.created_at,
+        status_at: None,
         image: run.load.image.clone(),
         commit: run.load.commit.clone(),
         patch: run.patch.clone().filter(|_| switches.meta_patch_id),

@@ -135,6 +135,7 @@ fn a_patch() -> Write {
         },
     };
     Write {
+        marks: Vec::new(),
         steps: vec![0],
         what: What::Patch(vec![change]),
         approvals: Vec::new(),

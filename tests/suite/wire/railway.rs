@@ -18,6 +18,7 @@ use reconciler::providers::railway::Client;
 use reconciler::providers::{Outside, Secrets};
 use reconciler::reconcile::{End, Looked, Pass, Watcher, until_in_step};
 use reconciler::source::Files;
+use reconciler::world::health::{Healths, NOBODY_ASKS};
 use reconciler::world::secret::Secret;
 use reconciler::world::{Failure, Seen};
 use sandbox::{Effect, Faults, Sandbox, Seed, ServiceView, Switches};
@@ -213,10 +214,16 @@ impl Stage {
     }
 
     fn pass<'a>(&'a self, outside: &'a Outside) -> Pass<'a> {
+        self.pass_with(outside, &NOBODY_ASKS)
+    }
+
+    /// A pass that knows how the services answer.
+    pub fn pass_with<'a>(&'a self, outside: &'a Outside, health: &'a Healths) -> Pass<'a> {
         Pass {
             desired: self.desired.as_ref().expect("manifests were given"),
             provider: outside,
             secrets: &self.secrets,
+            health,
             clock: &self.clock,
         }
     }

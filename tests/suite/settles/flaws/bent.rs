@@ -364,6 +364,7 @@ fn down(seen: &Railway, write: &Write) -> Option<Write> {
 /// The same write with something else to do.
 fn of_write(write: &Write, what: What) -> Write {
     Write {
+        marks: Vec::new(),
         steps: write.steps.clone(),
         what,
         approvals: write.approvals.clone(),

@@ -121,6 +121,7 @@ impl Risk {
             railway: Seen::Facts(view::railway(&state, &switches, super::start())),
             pages: BTreeMap::new(),
             secrets: BTreeMap::new(),
+            health: BTreeMap::new(),
         };
         let plan = plan(&desired, &world, super::start());
         let wanted = plan.approvals.into_values().next();
