@@ -63,12 +63,12 @@ pub(super) struct Arguments {
     #[arg(long, default_value_t = FETCH_EVERY.into(), value_name = "DURATION", value_parser = humantime::parse_duration, env = "RECONCILER_FETCH_EVERY")]
     fetch_every: humantime::Duration,
     /// How long a controller may be silent before another one takes its environments.
-    #[arg(long, default_value = "45s", value_name = "DURATION", value_parser = humantime::parse_duration, env = "RECONCILER_LEASE")]
+    #[arg(long, default_value = "60s", value_name = "DURATION", value_parser = humantime::parse_duration, env = "RECONCILER_LEASE")]
     lease: Duration,
 }
 
 /// What is kept of what happened.
-const JOURNAL_DAYS: i64 = 90;
+const JOURNAL_DAYS: u32 = 90;
 
 pub(super) async fn run(arguments: &Arguments, config: &Config, screen: &Screen) -> Exit {
     match ran(arguments, config, screen).await {
@@ -111,7 +111,7 @@ async fn ran(arguments: &Arguments, config: &Config, screen: &Screen) -> Result<
     };
     let store = Store::open(&address, config, &clock).map_err(failed)?;
     store.prove().await.map_err(failed)?;
-    let serves = only.map_or(Serves::All, |name| Serves::Only([name].into()));
+    let serves = only.map_or(Serves::All, |name| Serves::One(name));
     let member = Member::join(&store, terms, &arguments.name, serves)
         .await
         .map_err(failed)?;

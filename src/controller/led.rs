@@ -18,9 +18,9 @@ use crate::status::event::{Event, What};
 use crate::status::view::{Commit, NotAccepted, ServiceHealth, View};
 use crate::store::Store;
 use crate::store::lease::Lease;
+use crate::world::Failure;
 use crate::world::health::Healths;
 use crate::world::railway::Pulse;
-use crate::world::{Failure, Seen};
 use jiff::Timestamp;
 use std::sync::Arc;
 
@@ -336,26 +336,4 @@ impl Led {
     pub fn desired(&self) -> &Desired {
         &self.in_force.desired
     }
-}
-
-/// How services answer, as it is shown.
-pub fn shown(health: &Healths) -> Vec<ServiceHealth> {
-    let of = |(service, seen): (&String, &Seen<crate::world::health::Health>)| {
-        let (is_healthy, since, words) = match seen {
-            Seen::Facts(health) => (
-                Some(health.is_healthy),
-                Some(format!("{:.0}", health.since)),
-                health.answered.clone(),
-            ),
-            Seen::Unseen(why) => (None, None, why.clone()),
-            Seen::Unasked => (None, None, "not asked yet".to_owned()),
-        };
-        ServiceHealth {
-            service: service.clone(),
-            is_healthy,
-            since,
-            words,
-        }
-    };
-    health.iter().map(of).collect()
 }

@@ -17,8 +17,9 @@ use crate::providers::{health, notify};
 use crate::repository::{Accepted, Id, Verdict};
 use crate::serve::{Asked, Board, Command, Git, Look, Metrics, Order};
 use crate::status::event::Event;
+use crate::status::view::{Commit, ServiceHealth};
 use crate::store::Store;
-use crate::store::journal::Journal;
+use crate::store::journal::{self, Journal};
 use crate::store::marks::{self, Marks};
 use crate::store::member::Member;
 use crate::world::railway::Pulse;
@@ -99,7 +100,7 @@ pub struct Tools {
     /// Where it is written what happened.
     pub journal: Journal<Event>,
     /// How many days of the journal are kept.
-    pub journal_days: i64,
+    pub journal_days: u32,
 }
 
 /// The controller.
@@ -114,6 +115,7 @@ pub struct Controller {
     beat_until: Option<Timestamp>,
     is_beating: bool,
     passes: usize,
+    pruned: Timestamp,
     sender: mpsc::UnboundedSender<Happened>,
     happened: mpsc::UnboundedReceiver<Happened>,
 }
@@ -124,7 +126,6 @@ struct Fetch {
     is_running: bool,
     again: bool,
     lost: Option<Timestamp>,
-    waiting: Vec<tokio::sync::oneshot::Sender<()>>,
 }
 
 /// What comes back from beside.
@@ -160,11 +161,11 @@ impl Controller {
                 is_running: false,
                 again: false,
                 lost: None,
-                waiting: Vec::new(),
             },
             beat_until: None,
             is_beating: false,
             passes: 0,
+            pruned: now,
             sender,
             happened,
             tools,
@@ -231,6 +232,7 @@ impl Controller {
 
     fn begin_what_is_due(&mut self) {
         let now = self.now();
+        self.prune(now);
         if now >= self.fetch.due && !self.fetch.is_running {
             self.fetch();
         }
@@ -268,6 +270,32 @@ impl Controller {
         if rests.is_none() && !self.is_beating && self.beat_until.is_none_or(|until| until <= now) {
             self.probe(&pace, now);
         }
+    }
+
+    /// Old pages of the journal go, once a day.
+    fn prune(&mut self, now: Timestamp) {
+        const DAY: Duration = Duration::from_secs(24 * 3600);
+        if now.duration_since(self.pruned).unsigned_abs() < DAY {
+            return;
+        }
+        self.pruned = now;
+        let kept = DAY * self.tools.journal_days;
+        let Ok(first_kept) = now.checked_sub(kept) else {
+            return;
+        };
+        let led = self
+            .environments
+            .iter()
+            .filter(|(_, led)| led.lease.is_some());
+        let names: Vec<String> = led.map(|(name, _)| name.clone()).collect();
+        let store = self.tools.store.clone();
+        tokio::spawn(async move {
+            for name in names {
+                if let Err(failure) = journal::prune(&store, &name, first_kept).await {
+                    tracing::warn!(environment = name, %failure, "old pages of the journal stay");
+                }
+            }
+        });
     }
 
     fn fetch(&mut self) {
@@ -406,9 +434,6 @@ impl Controller {
                 self.tools.board.git(Git::Lost { since, why });
             }
         }
-        for waiting in self.fetch.waiting.drain(..) {
-            let _ = waiting.send(());
-        }
     }
 
     fn take_in(&mut self, news: News) {
@@ -462,7 +487,7 @@ impl Controller {
         &mut self,
         directory: &str,
         accepted: Accepted,
-        commit: crate::status::view::Commit,
+        commit: Commit,
         now: Timestamp,
     ) -> String {
         let name = accepted.desired.environment().name.clone();
@@ -589,7 +614,7 @@ impl Controller {
         };
         if let Some(Seen::Facts(address)) = led.secrets().get(&heartbeat.secret) {
             let patience = self.pace().beat * 3;
-            let beat = Beat::new(address.clone(), heartbeat.every, patience, self.now());
+            let beat = Beat::new(address.clone(), heartbeat.every.0, patience, self.now());
             beats.passed(name, beat);
         }
     }
@@ -624,7 +649,7 @@ impl Controller {
         let now = self.now();
         let pace = self.pace();
         let by = self.tools.settings.name.clone();
-        let health = led::shown(&lock(&self.tools.watch).health(name, now));
+        let health = ServiceHealth::all(&lock(&self.tools.watch).health(name, now));
         let Some(led) = self.environments.get_mut(name) else {
             return;
         };

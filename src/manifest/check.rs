@@ -495,7 +495,7 @@ fn bounded<S>(
     }
 }
 
-fn rollback(environment: &Declared<environment::Spec>, found: &mut Findings) {
+fn rollback(environment: &Declared<environments::Spec>, found: &mut Findings) {
     let Some(rollback) = environment.spec.rollback else {
         return;
     };
