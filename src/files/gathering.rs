@@ -192,7 +192,7 @@ impl Gathering {
             if twin != path {
                 let message = format!("differs from `{twin}` only in capital letters");
                 let help = "rename one of them: on some machines the two are one file";
-                self.refuse(&path, "case-clash", &message, help);
+                self.refuse(&path, "name-clash", &message, help);
                 return false;
             }
         }
