@@ -19,8 +19,11 @@ fn wrong(look: &Look) -> Vec<String> {
     }
 }
 
+/// An entry of a tree: its mode, its name, and its content where it has any here.
+type Raw<'a> = (&'a str, &'a [u8], Option<&'a [u8]>);
+
 /// The environment with one more entry in its directory, written into the mirror itself: no server and no check stands before it.
-async fn with_raw(entries: &[(&str, &[u8], Option<&[u8]>)]) -> Look {
+async fn with_raw(entries: &[Raw<'_>]) -> Look {
     let origin = Origin::new();
     origin.push(&[("README.md", "Shop")]);
     let mut repository = opened(&origin, "").await;
@@ -74,7 +77,7 @@ fn copy(from: &Path, to: &Path) {
 async fn what_could_lead_elsewhere_is_a_problem_with_its_name() {
     let large = vec![b'x'; 2 * 1024 * 1024];
     let not_text: &[u8] = &[0xff, 0xfe, 0x00];
-    let cases: &[(&[(&str, &[u8], Option<&[u8]>)], &str)] = &[
+    let cases: &[(&[Raw<'_>], &str)] = &[
         (
             &[("120000", b"users.yaml", Some(b"/etc/passwd"))],
             "not-a-file production/users.yaml",
