@@ -190,9 +190,10 @@ impl Gathering {
             let twin = self.folded.entry(path.to_lowercase());
             let twin = twin.or_insert_with(|| path.clone()).clone();
             if twin != path {
+                let twin = twin.rsplit('/').next().unwrap_or_default();
                 let message = format!("differs from `{twin}` only in capital letters");
                 let help = "rename one of them: on some machines the two are one file";
-                self.refuse(&path, "case-clash", &message, help);
+                self.refuse(&path, "name-clash", &message, help);
                 return false;
             }
         }

@@ -99,7 +99,7 @@ impl Reading<'_> {
             problems: Vec::new(),
         };
         let Some(tree) = Tree::read(&mut self.objects, self.commit, path, true).await? else {
-            let problem = Problem::of_file(path, "no-directory", "is not in the commit");
+            let problem = Problem::of_file(path, "not-a-directory", "is not in the commit");
             look.problems.push(problem.help("bring it back, or start the controller with the path that holds the environments now"));
             return Ok(look);
         };
@@ -111,14 +111,9 @@ impl Reading<'_> {
                 .cloned(),
         );
         if directories.len() > MOST {
-            let problem = Problem::of_file(
-                path,
-                "too-many-environments",
-                format!("holds more than {MOST} environments"),
-            );
-            look.problems
-                .push(problem.help("let several controllers have a path each"));
-            return Ok(look);
+            return Err(Trouble::Refused(format!(
+                "the path holds more than {MOST} environments: let several controllers have a path each"
+            )));
         }
         self.trees = vec![tree];
         let before = std::mem::take(&mut cache.loaded);
@@ -131,6 +126,8 @@ impl Reading<'_> {
                 desired
             });
             look.environments.insert(directory, result);
+            // Checking takes time: others want to get on, too.
+            tokio::task::yield_now().await;
         }
         refuse_conflicts(&mut look);
         Ok(look)

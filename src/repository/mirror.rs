@@ -513,7 +513,7 @@ const FINAL: &[&str] = &[
     "dubious ownership",
     "fsck error",
     "not allowed",
-    "redirect",
+    "error: 3",
     "does not exist",
     "certificate",
 ];

@@ -18,6 +18,7 @@ mod tree;
 pub use accept::{Accepted, History, Verdict, accept};
 pub use access::Access;
 pub use before::Before;
+pub use claims::conflicts;
 pub use command::{Limits, Trouble};
 pub use environments::{Broken, Look};
 pub use id::Id;
@@ -99,7 +100,13 @@ impl Repository {
         now: Timestamp,
     ) -> Result<Look, Trouble> {
         if !self.mirror.has(commit).await {
-            return Err(Trouble::Damaged(format!("{commit} is not in it")));
+            // Its own head has to be there; another commit may be lost for good, and fetching anew would not bring it.
+            let is_own = self.mirror.head().await?.is_none_or(|head| head == commit);
+            let words = format!("commit {} is not in the mirror", commit.short());
+            return Err(match is_own {
+                true => Trouble::Damaged(words),
+                false => Trouble::Refused(words),
+            });
         }
         let path = self.mirror.git.source.path().to_owned();
         let mut reading = Reading {

@@ -61,7 +61,9 @@ impl<'a> Objects<'a> {
         commit: Id,
         path: &str,
     ) -> Result<Option<(Id, Sort)>, Trouble> {
-        if path.contains('\n') {
+        // Git takes these for something else than names of a tree, and ends.
+        let is_name = |name: &str| !matches!(name, "." | "..");
+        if path.contains('\n') || path.starts_with('/') || !path.split('/').all(is_name) {
             return Ok(None);
         }
         self.ask(&format!("info {commit}:{path}\n")).await?;

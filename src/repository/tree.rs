@@ -140,7 +140,7 @@ impl Tree {
             if self.is_twice(path, directory) {
                 gathering.refuse(
                     path,
-                    "twice",
+                    "name-clash",
                     "is there twice",
                     "write the commit anew with git itself: a directory names each file once",
                 );

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use reconciler::files::read_directory;
 use reconciler::manifest::{self, Style};
 use reconciler::problem::Problem;
+use reconciler::repository::conflicts;
 use reconciler::source::Files;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -657,6 +658,13 @@ fn of_disk() -> Vec<(&'static str, Vec<Problem>)> {
         &ENVIRONMENT.replace("spec:\n", "spec:\n  base: ../link\n"),
     );
     std::os::unix::fs::symlink(here("linked"), here("link")).unwrap();
+    write("odd/environment.yaml", ENVIRONMENT);
+    write("odd/a b.yaml", "");
+    write("clash/environment.yaml", ENVIRONMENT);
+    write("clash/App.yaml", "");
+    write("clash/app.yaml", "");
+    write("module/environment.yaml", ENVIRONMENT);
+    write("module/theirs/.git", "gitdir: elsewhere");
     [
         ("A directory that is not there", "nowhere"),
         ("A file instead of a directory", "linked/environment.yaml"),
@@ -667,6 +675,9 @@ fn of_disk() -> Vec<(&'static str, Vec<Problem>)> {
         ("A file that is too large", "huge"),
         ("Too many files", "many"),
         ("A base behind a link", "based"),
+        ("A name with a space", "odd"),
+        ("Two names that are one on some machines", "clash"),
+        ("A repository within the repository", "module"),
     ]
     .into_iter()
     .map(|(what, path)| {
@@ -678,6 +689,21 @@ fn of_disk() -> Vec<(&'static str, Vec<Problem>)> {
         (what, problems)
     })
     .collect()
+}
+
+/// What only a look at all environments of a repository can find.
+fn of_all() -> Vec<Problem> {
+    let loaded = |directory: &str| {
+        let path = format!("{directory}/environment.yaml");
+        let files = Files {
+            directory: directory.to_owned(),
+            texts: [(path.as_str().into(), ENVIRONMENT.into())].into(),
+        };
+        manifest::load(&files, now()).expect("it is valid")
+    };
+    let (one, other) = (loaded("production"), loaded("copy"));
+    let conflicts = conflicts([("production", &one), ("copy", &other)]);
+    conflicts.into_values().flatten().collect()
 }
 
 fn page() -> (String, Vec<Problem>) {
@@ -699,6 +725,8 @@ fn page() -> (String, Vec<Problem>) {
     for (what, problems) in of_disk() {
         section(what, problems, &Files::default());
     }
+    let what = "Two environments that claim the same";
+    section(what, of_all(), &Files::default());
     (page, all)
 }
 

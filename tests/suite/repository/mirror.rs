@@ -95,19 +95,22 @@ async fn only_commits_that_touch_a_path_are_between() {
     assert_eq!(mirror.between(first, head, &[""], 3).await.unwrap(), None);
 }
 
+/// What happens to a mirror, in words and in fact.
+type Damage = (&'static str, fn(&Path));
+
 #[tokio::test]
 async fn a_damaged_mirror_is_fetched_anew() {
     let origin = Origin::new();
     origin.push(&[("a.yaml", "a: 1")]);
     let mirror_path = origin.home.path().join("here/mirror.git");
-    let damages: [(&str, fn(&Path)); 5] = [
+    let damages: [Damage; 5] = [
         ("it is gone", |mirror| fs::remove_dir_all(mirror).unwrap()),
         ("its objects are gone", |mirror| {
             fs::remove_dir_all(mirror.join("objects")).unwrap();
             fs::create_dir(mirror.join("objects")).unwrap();
         }),
         ("its settings are nonsense", |mirror| {
-            fs::write(mirror.join("config"), "[[[").unwrap()
+            fs::write(mirror.join("config"), "[[[").unwrap();
         }),
         ("its branch is nonsense", |mirror| {
             let _ = fs::remove_file(mirror.join("packed-refs"));
@@ -115,7 +118,7 @@ async fn a_damaged_mirror_is_fetched_anew() {
             fs::write(mirror.join("refs/heads/head"), "what").unwrap();
         }),
         ("its HEAD is gone", |mirror| {
-            fs::remove_file(mirror.join("HEAD")).unwrap()
+            fs::remove_file(mirror.join("HEAD")).unwrap();
         }),
     ];
     let mut mirror = origin.mirror().await;
