@@ -219,9 +219,8 @@ impl Course {
             return None;
         }
         // Without a look before, only a change after the commit is surely none of git's.
-        if self.digest.is_empty()
-            && !last.is_some_and(|last| content.committed_at.is_some_and(|at| last.at > at))
-        {
+        let is_before = |last: &&Patch| content.committed_at.is_none_or(|at| last.at <= at);
+        if self.digest.is_empty() && last.is_none_or(is_before) {
             return None;
         }
         let trace = self.drifted.get(&part(step));

@@ -53,18 +53,20 @@ fn window_holds(
     found: &mut Findings,
 ) {
     let at = |field: &str| place(environment, &["freeze", position, field]);
+    let (begins, ends) = (at("from"), at("to"));
     match (window.from, window.to) {
         (Edge::Once(from), Edge::Once(to)) => {
             if to <= from {
                 found.add(
-                    Problem::at(at("to"), "window", "`to`: the window ends before it begins")
-                        .related(at("from"), "it begins here"),
+                    Problem::at(ends, "window", "`to`: the window ends before it begins")
+                        .related(begins, "it begins here"),
                 );
             }
             if window.timezone.is_some() {
+                let zone_place = at("timezone");
                 found.add(
                     Problem::at(
-                        at("timezone"),
+                        zone_place,
                         "clash",
                         "`timezone`: these times have their own zones",
                     )
@@ -76,11 +78,11 @@ fn window_holds(
             if window.from == window.to {
                 found.add(
                     Problem::at(
-                        at("to"),
+                        ends,
                         "window",
                         "`to`: a window that ends when it begins would hold all the time",
                     )
-                    .related(at("from"), "it begins here"),
+                    .related(begins, "it begins here"),
                 );
             }
             known_zone(environment, position, window, found);
@@ -88,12 +90,12 @@ fn window_holds(
         (Edge::Weekly(..), Edge::Once(_)) | (Edge::Once(_), Edge::Weekly(..)) => {
             found.add(
                 Problem::at(
-                    at("to"),
+                    ends,
                     "window",
                     "`from` and `to`: one is of every week, the other is not",
                 )
                 .help("write both as `fri 16:00`, or both as a time with a zone")
-                .related(at("from"), "the other one"),
+                .related(begins, "the other one"),
             );
         }
     }
