@@ -11,6 +11,7 @@ mod plans;
 mod probes;
 mod problems;
 mod readme;
+mod rollback;
 mod settles;
 mod wire;
 mod worlds;

@@ -116,6 +116,7 @@ fn shown(plan: &Plan) -> String {
             write
                 .approvals
                 .iter()
+                .chain(&write.marks)
                 .map(|mark| format!(" ({mark})"))
                 .collect::<String>(),
             serde_json::to_string(&write.what).unwrap()
