@@ -238,7 +238,7 @@ async fn environment(
         health: &NOBODY_ASKS,
         clock,
     })
-    .look(&Memory::default())
+    .look_patiently(&Memory::default())
     .await
     {
         Ok(looked) => {

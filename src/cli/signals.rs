@@ -12,6 +12,8 @@ pub(super) fn on_signals(last_words: impl Fn() + Send + 'static) -> (Interrupt, 
     let (stop, interrupt) = interrupt();
     let is_asking = Arc::new(AtomicBool::new(false));
     let asks = is_asking.clone();
+    // Nothing is sent before a signal is caught.
+    let (catches, is_caught) = std::sync::mpsc::channel::<()>();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
@@ -19,6 +21,7 @@ pub(super) fn on_signals(last_words: impl Fn() + Send + 'static) -> (Interrupt, 
         let Ok(runtime) = runtime else { return };
         runtime.block_on(async {
             let Some(mut signals) = signals() else { return };
+            drop(catches);
             next(&mut signals).await;
             stop.now();
             if !asks.load(Ordering::SeqCst) {
@@ -28,6 +31,7 @@ pub(super) fn on_signals(last_words: impl Fn() + Send + 'static) -> (Interrupt, 
             std::process::exit(Exit::Interrupted.code().into());
         });
     });
+    let (Ok(()) | Err(_)) = is_caught.recv();
     (interrupt, is_asking)
 }
 

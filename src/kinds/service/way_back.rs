@@ -71,17 +71,17 @@ pub(super) fn way_back(
             },
             Question::Written,
         ]),
-        (Seen::Facts(ran), Seen::Facts(_))
-            if has_same_variables(
-                ran,
-                ran_as_of(deployment, image, kept, history),
-                service,
-                railway,
-            ) =>
-        {
-            WayBack::To(deployment.id.clone())
+        (Seen::Facts(ran), Seen::Facts(_)) => {
+            let since = ran_as_of(deployment, image, kept, history);
+            let is_exact = has_same_variables(ran, since, service, railway)
+                && !may_bring_back(ran, since, service, railway, history);
+            if is_exact {
+                WayBack::To(deployment.id.clone())
+            } else {
+                WayBack::None
+            }
         }
-        _ => WayBack::None,
+        (Seen::Unseen(_), _) | (_, Seen::Unseen(_)) => WayBack::None,
     }
 }
 
@@ -114,6 +114,21 @@ fn ran_as_of(
     older.map(|older| older.created_at).min().unwrap_or(own)
 }
 
+/// The patches that may have changed a service after a moment, by what each touched of it or of what services share.
+fn touched_since<'a>(
+    since: Timestamp,
+    service: &'a Service,
+    history: &'a History,
+) -> impl Iterator<Item = (&'a str, &'a BTreeSet<Field>)> {
+    history
+        .patches
+        .iter()
+        .filter(move |patch| patch.at > since || matches!(patch.state, PatchState::Applying))
+        .flat_map(|patch| &patch.touched)
+        .filter(|(id, _)| **id == service.id || id.is_empty())
+        .map(|(id, fields)| (id.as_str(), fields))
+}
+
 /// Whether nothing has changed since but the image, replicas, variables that are compared themselves, and settings that are the same again.
 fn nothing_else_changed(
     kept: &Deployment,
@@ -140,12 +155,7 @@ fn nothing_else_changed(
         Field::Setting(_) => kept.settings.is_some(),
         Field::Commit | Field::Other(_) => false,
     };
-    let fields: Vec<&BTreeSet<Field>> = history
-        .patches
-        .iter()
-        .filter(|patch| patch.at > since || matches!(patch.state, PatchState::Applying))
-        .flat_map(|patch| &patch.touched)
-        .filter(|(id, _)| **id == service.id || id.is_empty())
+    let fields: Vec<&BTreeSet<Field>> = touched_since(since, service, history)
         .map(|(_, fields)| fields)
         .collect();
     // The image did change: a history that does not show how is an old one, or lacks more.
@@ -195,6 +205,35 @@ fn has_same_variables(
     };
     let knows = |name: &String| own.contains_key(name) || shared.contains_key(name);
     own.iter().all(is_same) && ran.keys().all(knows)
+}
+
+/// Whether a variable was taken away since that the deployment may have been started with: a snapshot may leave out what is sealed.
+fn may_bring_back(
+    ran: &BTreeMap<String, Option<Secret>>,
+    since: Timestamp,
+    service: &Service,
+    railway: &Railway,
+    history: &History,
+) -> bool {
+    let is_stored = |owner: &str, name: &String| {
+        let held = if owner.is_empty() {
+            &railway.shared
+        } else {
+            &service.variables
+        };
+        held.facts().is_some_and(|held| held.contains_key(name))
+    };
+    touched_since(since, service, history).any(|(owner, fields)| {
+        fields.iter().any(|field| match field {
+            Field::Variable(name) => !is_stored(owner, name) && !ran.contains_key(name),
+            Field::Image
+            | Field::Commit
+            | Field::Replicas
+            | Field::Registry
+            | Field::Setting(_)
+            | Field::Other(_) => false,
+        })
+    })
 }
 
 /// The newest deployment of a service whose image has been put back by a rollback: only what is stored is behind.

@@ -8,7 +8,7 @@ use super::super::wish::{ReplicasWish, VariableWish, Wish};
 use super::{asks_again, closing, consent};
 use reconciler::plan::write::What;
 use reconciler::world::SETTLING;
-use reconciler::world::railway::{Action, Owner, SettingName, Source};
+use reconciler::world::railway::{Action, Owner, Setting, SettingName, Source, VariableValue};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -76,7 +76,8 @@ fn twin_deployment(scene: &Scene, applied: &Applied) -> Option<String> {
         let restarted = matches!(new.made, Made::Redeployed | Made::ByStoring)
             || shares(scene, applied)
             || closes(scene, applied)
-            || is_split(scene, applied);
+            || is_split(scene, applied)
+            || rotates(scene, applied, last);
         let asked = new.by.is_some_and(|request| {
             let wish = scene.schedule.law(scene.sent[request].commit).wish;
             asks_again(wish, name, last.created_at, new.created_at)
@@ -90,6 +91,25 @@ fn twin_deployment(scene: &Scene, applied: &Applied) -> Option<String> {
             )
         })
     })
+}
+
+/// Whether a request writes a sealed value that the one before did not: whether it is another value cannot be seen.
+fn rotates(scene: &Scene, applied: &Applied, last: &Run) -> bool {
+    let sealed = |request: usize| -> BTreeSet<(&Owner, &str)> {
+        let What::Patch(changes) = &scene.sent[request].write.what else {
+            return BTreeSet::new();
+        };
+        let sealed = changes.iter().filter_map(|change| match &change.set {
+            Setting::Variable {
+                name,
+                value: VariableValue::Secret { sealed: true, .. },
+            } => Some((&change.of, name.as_str())),
+            _ => None,
+        });
+        sealed.collect()
+    };
+    let before = last.by.map(sealed).unwrap_or_default();
+    !sealed(applied.request).is_subset(&before)
 }
 
 /// Whether a request changes what services share.

@@ -68,13 +68,20 @@ pub fn judge_plan(scene: &mut Scene, commit: usize, plan: &Plan) {
             is_of && closes && !matches!(step.ask, Ask::Unseen(_))
         })
     };
+    // What closes runs already, or is about to: then only its state may be unseen.
+    let is_closing = |stored: &Stored| {
+        let newest = stored.runs.last();
+        newest.is_some_and(|newest| newest.load.is_closed())
+    };
     let is_open = |name: &String| {
         let cannot = |stored: &Stored| {
             let by_image = law.wish.closed_by_image(name).is_some();
             by_image && matches!(stored.source, Source::Repository { .. })
         };
         let stored = shown.service(name);
-        stored.is_some_and(|stored| !is_closed(stored) && !cannot(stored)) && !law.stops(name)
+        let is_open =
+            |stored: &Stored| !is_closed(stored) && !is_closing(stored) && !cannot(stored);
+        stored.is_some_and(is_open) && !law.stops(name)
     };
     let late = maintenance
         .services

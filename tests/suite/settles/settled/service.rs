@@ -438,11 +438,10 @@ pub fn is_stuck(
             sealed: shall,
             ..
         } => {
-            if ground.schedule.has_secret(name) {
-                sealed.filter(|_| !*shall)
-            } else {
-                Some(Hindrance::NoSecret)
-            }
+            // Unsealing is impossible with and without the secret.
+            let is_there = ground.schedule.has_secret(name);
+            let missing = (!is_there).then_some(Hindrance::NoSecret);
+            sealed.filter(|_| !*shall).or(missing)
         }
     }
 }
