@@ -483,11 +483,10 @@ fn bounded<S>(
     [least, most]: [Time; 2],
     found: &mut Findings,
 ) {
-    if let Some(Duration(time)) = time.filter(|time| time.0 < least || time.0 > most) {
+    if time.is_some_and(|time| time.0 < least || time.0 > most) {
         let field = path.last().copied().unwrap_or_default();
         let message = format!(
-            "`{field}`: {}, expected {} to {}",
-            Duration(time),
+            "`{field}`: expected {} to {}",
             Duration(least),
             Duration(most)
         );

@@ -16,6 +16,7 @@ mod problems;
 mod readme;
 mod repository;
 mod serve;
+mod rollback;
 mod settles;
 mod store;
 mod wire;

@@ -315,7 +315,7 @@ error[unknown-field]: unknown field `port`
 5 |   port: 80
   |   ^^^^
   |
-  = help: known here: `beforeDeploy`, `commit`, `cron`, `handOver`, `image`, `limits`, `pushToDeploy`, `ready`, `registry`, `release`, `replicas`, `restartPolicy`, `restartedAfter`, `sleep`, `start`, `stopped`, `variables`
+  = help: known here: `beforeDeploy`, `commit`, `cron`, `handOver`, `health`, `image`, `limits`, `pushToDeploy`, `ready`, `registry`, `release`, `replicas`, `restartPolicy`, `restartedAfter`, `sleep`, `start`, `stopped`, `variables`
 
 1 problem
 "
@@ -482,7 +482,7 @@ fn github_annotations_are_escaped() {
 
     assert_eq!(
         manifest::annotations(&problems(&files)),
-        "::error file=production/a%2Cb%3Ac.yaml,line=5,col=3,title=unknown-field::unknown field `port%25`%0Aknown here: `beforeDeploy`, `commit`, `cron`, `handOver`, `image`, `limits`, `pushToDeploy`, `ready`, `registry`, `release`, `replicas`, `restartPolicy`, `restartedAfter`, `sleep`, `start`, `stopped`, `variables`\n"
+        "::error file=production/a%2Cb%3Ac.yaml,line=5,col=3,title=unknown-field::unknown field `port%25`%0Aknown here: `beforeDeploy`, `commit`, `cron`, `handOver`, `health`, `image`, `limits`, `pushToDeploy`, `ready`, `registry`, `release`, `replicas`, `restartPolicy`, `restartedAfter`, `sleep`, `start`, `stopped`, `variables`\n"
     );
 }
 

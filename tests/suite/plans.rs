@@ -131,6 +131,7 @@ fn shown(plan: &Plan) -> String {
             write
                 .approvals
                 .iter()
+                .chain(&write.marks)
                 .map(|mark| format!(" ({mark})"))
                 .collect::<String>(),
             serde_json::to_string(&write.what).unwrap()

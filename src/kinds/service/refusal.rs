@@ -52,7 +52,11 @@ enum Verdict {
     /// More must be known.
     Ask(Vec<Question>),
     /// It is put back then, if it does not recover.
-    Soon { at: Timestamp, words: String },
+    Soon {
+        at: Timestamp,
+        image: String,
+        words: String,
+    },
     /// It would be put back, and this stands in the way.
     Cannot { by: String },
     /// What it needs cannot be seen.
@@ -187,7 +191,10 @@ impl Asking<'_> {
             mark.after,
             self.others(),
             self.migrations(),
-            self.unhealthy_too(),
+            image
+                .as_deref()
+                .map(|image| self.unhealthy_too(image))
+                .unwrap_or_default(),
         );
         let way_out = "release something else, git revert, or write `restartedAfter` with the time of now to try it once more";
         let ask = Ask::Hold {
@@ -196,18 +203,29 @@ impl Asking<'_> {
             cause: Cause::Unhealthy,
         };
         self.refusal_step(&wanted, "release", image.as_deref(), ask);
-        Some(instead(image?, wanted))
+        let why = format!("{} is refused", self.title(&wanted));
+        Some(instead(image?, Wanted { why, ..wanted }))
     }
 
-    /// What is put back is not put back once more.
-    fn unhealthy_too(&self) -> String {
-        match self.around.world.health.get(&self.declared.name) {
-            Some(Seen::Facts(health)) if !health.is_healthy => format!(
+    /// What is put back and unhealthy as well, once it has had its time, is not put back once more.
+    fn unhealthy_too(&self, image: &str) -> String {
+        let newest = self.seen.newest.as_ref();
+        let up = newest.filter(|newest| newest.status == Status::Healthy && runs(newest, image));
+        let patience = self
+            .around
+            .rollback
+            .map_or(PATIENCE, |rollback| rollback.unhealthy_for.0);
+        let is_early = |up: &Deployment| {
+            after(up.status_at.unwrap_or(up.created_at), patience) > self.around.now
+        };
+        let health = self.around.world.health.get(&self.declared.name);
+        match (up, health.and_then(Seen::facts)) {
+            (Some(up), Some(health)) if !health.is_healthy && !is_early(up) => format!(
                 ". It is unhealthy, too, since {:.0} ({}), and is not put back a second time",
                 health.since,
                 one_line(&health.answered)
             ),
-            Some(Seen::Facts(_) | Seen::Unseen(_) | Seen::Unasked) | None => String::new(),
+            (Some(_) | None, _) => String::new(),
         }
     }
 
@@ -220,24 +238,24 @@ impl Asking<'_> {
                 self.asked.questions.extend(questions);
                 wanted
             }
-            Verdict::Soon { at, words } => {
+            Verdict::Soon { at, image, words } => {
                 let ask = Ask::Wait {
                     until: format!("it is healthy again ({words})"),
                     deadline: at,
                     then: "put the release before it back".to_owned(),
                 };
-                self.refusal_step(&wanted, PUT_BACK, None, ask);
+                self.to_put_back(&wanted, Some(&image), ask);
                 wanted
             }
             Verdict::Cannot { by } => {
                 let way_out = "look at its log; git revert, or release something else".to_owned();
                 let cause = Cause::Unhealthy;
                 let ask = Ask::Hold { by, way_out, cause };
-                self.refusal_step(&wanted, PUT_BACK, None, ask);
+                self.to_put_back(&wanted, None, ask);
                 wanted
             }
             Verdict::Unseen(words) => {
-                self.refusal_step(&wanted, PUT_BACK, None, Ask::Unseen(words));
+                self.to_put_back(&wanted, None, Ask::Unseen(words));
                 wanted
             }
             Verdict::Back { image, words } => {
@@ -314,7 +332,11 @@ impl Asking<'_> {
             return cannot("since Railway moves its image (image auto-updates are on)");
         }
         if self.around.now < due {
-            return Verdict::Soon { at: due, words };
+            return Verdict::Soon {
+                at: due,
+                image: before.to_owned(),
+                words,
+            };
         }
         Verdict::Back {
             image: before.to_owned(),
@@ -462,7 +484,15 @@ impl Asking<'_> {
             way_out: "git revert".to_owned(),
             cause: Cause::Unhealthy,
         };
-        self.refusal_step(wanted, PUT_BACK, None, ask);
+        self.to_put_back(wanted, None, ask);
+    }
+
+    /// What waits, or stands in the way, before the release before is put back.
+    fn to_put_back(&mut self, wanted: &Wanted, before: Option<&str>, ask: Ask) {
+        self.refusal_step(wanted, PUT_BACK, before, ask);
+        if let Some(step) = self.asked.steps.last_mut() {
+            std::mem::swap(&mut step.from, &mut step.to);
+        }
     }
 
     fn refusal_step(&mut self, wanted: &Wanted, verb: &'static str, from: Option<&str>, ask: Ask) {
@@ -471,7 +501,7 @@ impl Asking<'_> {
             Content::Commit(commit) => content::commit_words(commit),
         };
         let step = self.step(
-            "release",
+            "image",
             verb,
             wanted.why.clone(),
             &wanted.origin,
@@ -577,6 +607,9 @@ impl Asking<'_> {
         own.any(|patch| self.moves(patch) && self.bears_a_mark(patch))
     }
 }
+
+/// How long what was put back has until it is told that it is unhealthy, too, where the Environment does not say.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Patches in the first look; more are asked for.
 const FIRST_LOOK: usize = 10;
