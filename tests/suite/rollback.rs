@@ -360,7 +360,6 @@ fn play(seed: u64, flaw: Flaw, is_recorded: bool) -> Report {
     let mut series = Series::default();
     let mut memory = Memory::default();
     let mut wants = desired(1, "info", None, 0);
-    let mut restarted = None;
     let mut asks_something = true;
     let mut transcript = vec![format!("bad: {:?}", model.bad)];
     let mut last = String::new();
@@ -381,7 +380,7 @@ fn play(seed: u64, flaw: Flaw, is_recorded: bool) -> Report {
             } else {
                 model.wanted.1 = level;
             }
-            restarted = chance.percent(30).then_some(model.now);
+            let restarted = chance.percent(30).then_some(model.now);
             if restarted.is_some() {
                 model.cleared = model.now;
             }
