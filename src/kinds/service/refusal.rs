@@ -244,18 +244,18 @@ impl Asking<'_> {
                     deadline: at,
                     then: "put the release before it back".to_owned(),
                 };
-                self.to_put_back(&wanted, Some(&image), ask);
+                self.announce(&wanted, Some(&image), ask);
                 wanted
             }
             Verdict::Cannot { by } => {
                 let way_out = "look at its log; git revert, or release something else".to_owned();
                 let cause = Cause::Unhealthy;
                 let ask = Ask::Hold { by, way_out, cause };
-                self.to_put_back(&wanted, None, ask);
+                self.announce(&wanted, None, ask);
                 wanted
             }
             Verdict::Unseen(words) => {
-                self.to_put_back(&wanted, None, Ask::Unseen(words));
+                self.announce(&wanted, None, Ask::Unseen(words));
                 wanted
             }
             Verdict::Back { image, words } => {
@@ -484,11 +484,11 @@ impl Asking<'_> {
             way_out: "git revert".to_owned(),
             cause: Cause::Unhealthy,
         };
-        self.to_put_back(wanted, None, ask);
+        self.announce(wanted, None, ask);
     }
 
     /// What waits, or stands in the way, before the release before is put back.
-    fn to_put_back(&mut self, wanted: &Wanted, before: Option<&str>, ask: Ask) {
+    fn announce(&mut self, wanted: &Wanted, before: Option<&str>, ask: Ask) {
         self.refusal_step(wanted, PUT_BACK, before, ask);
         if let Some(step) = self.asked.steps.last_mut() {
             std::mem::swap(&mut step.from, &mut step.to);
