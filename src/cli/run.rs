@@ -111,7 +111,7 @@ async fn ran(arguments: &Arguments, config: &Config, screen: &Screen) -> Result<
     };
     let store = Store::open(&address, config, &clock).map_err(failed)?;
     store.prove().await.map_err(failed)?;
-    let serves = only.map_or(Serves::All, |name| Serves::One(name));
+    let serves = only.map_or(Serves::All, Serves::One);
     let member = Member::join(&store, terms, &arguments.name, serves)
         .await
         .map_err(failed)?;

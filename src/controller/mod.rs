@@ -426,7 +426,7 @@ impl Controller {
             Ok(news) => {
                 self.fetch.lost = None;
                 self.tools.board.git(Git::Reached);
-                self.take_in(news);
+                self.take_in(&news);
             }
             Err(why) => {
                 let since = *self.fetch.lost.get_or_insert(now);
@@ -436,7 +436,7 @@ impl Controller {
         }
     }
 
-    fn take_in(&mut self, news: News) {
+    fn take_in(&mut self, news: &News) {
         let now = self.now();
         let by_directory: BTreeMap<String, String> = self
             .environments

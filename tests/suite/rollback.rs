@@ -298,6 +298,7 @@ impl Model {
             log: Seen::Facts(Vec::new()),
         };
         let railway = Railway {
+            pulse: None,
             project: Named {
                 id: "p".to_owned(),
                 name: "shop".to_owned(),

@@ -235,6 +235,8 @@ pub fn view(name: &str) -> View {
             drift: Vec::new(),
             unmanaged: Vec::new(),
             notes: Vec::new(),
+            frozen: None,
+            reports_only: None,
         }),
     }
 }
@@ -255,6 +257,7 @@ pub fn service(name: &str, health: Health, words: &str) -> ServiceStatus {
         words: words.to_owned(),
         since: Some(ago(7000)),
         serves: true,
+        answers: None,
     }
 }
 
@@ -269,6 +272,7 @@ pub fn night(name: &str) -> View {
         way_out: way_out.map(str::to_owned),
         cause: None,
         deadline: None,
+        rule: None,
     };
     let ready = &mut view.conditions[0];
     ready.status = Truth::False;
@@ -362,6 +366,10 @@ pub fn night(name: &str) -> View {
         },
     ];
     status.drift = vec![Drift {
+        part: "worker.QUEUE_CONCURRENCY".to_owned(),
+        heals_at: None,
+        stays: false,
+        fought: None,
         what: "worker.QUEUE_CONCURRENCY 5 → 50".to_owned(),
         at: ago(1200),
         by: Some("ben".to_owned()),

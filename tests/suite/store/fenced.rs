@@ -47,6 +47,7 @@ fn world() -> World {
         railway: Seen::Unasked,
         pages: BTreeMap::new(),
         secrets: BTreeMap::new(),
+        health: BTreeMap::new(),
     }
 }
 
@@ -55,6 +56,8 @@ fn write() -> Write {
         steps: vec![0],
         what: What::Patch(Vec::new()),
         approvals: Vec::new(),
+        commit: None,
+        marks: Vec::new(),
     }
 }
 
