@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::controller::manifests::{Branch, Reader};
 use crate::controller::seat::Outsides;
-use crate::controller::settings::{FETCH_EVERY, Settings};
+use crate::controller::settings::Settings;
 use crate::controller::{Controller, Tools};
 use crate::providers::Secrets;
 use crate::providers::address::Allowed;
@@ -60,8 +60,8 @@ pub(super) struct Arguments {
     #[arg(long, default_value = "reconciler", env = "RECONCILER_NAME")]
     name: String,
     /// How often git is asked when nobody pushes.
-    #[arg(long, default_value_t = FETCH_EVERY.into(), value_name = "DURATION", value_parser = humantime::parse_duration, env = "RECONCILER_FETCH_EVERY")]
-    fetch_every: humantime::Duration,
+    #[arg(long, default_value = "60s", value_name = "DURATION", value_parser = humantime::parse_duration, env = "RECONCILER_FETCH_EVERY")]
+    fetch_every: Duration,
     /// How long a controller may be silent before another one takes its environments.
     #[arg(long, default_value = "60s", value_name = "DURATION", value_parser = humantime::parse_duration, env = "RECONCILER_LEASE")]
     lease: Duration,

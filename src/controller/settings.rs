@@ -23,8 +23,6 @@ pub struct Settings {
     pub secrets: Vec<Secret>,
 }
 
-/// How often git is asked when nobody pushes.
-pub const FETCH_EVERY: Duration = Duration::from_secs(60);
 /// So many passes go on side by side: each waits for Railway most of the time.
 pub const WORKERS: usize = 16;
 
