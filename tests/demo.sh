@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The product's story on a sandbox: diff, apply, a release and its revert, the site closed and opened, a hold and its approval, an import.
+# The product's story on a sandbox: diff, apply, a release and its revert, the site closed and opened, a hold and its approval, an import;
+# and then the controller, which does all of it by itself.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -38,7 +39,7 @@ target=$(cargo metadata --format-version 1 --no-deps --locked | sed -n 's/.*"tar
 PATH="$target/debug:$PATH"
 
 home=$(mktemp -d)
-trap 'kill "${sandbox:-}" 2>/dev/null || true; wait 2>/dev/null || true; rm -rf "$home"' EXIT
+trap 'kill "${controller:-}" "${sandbox:-}" 2>/dev/null || true; wait 2>/dev/null || true; rm -rf "$home"' EXIT
 sandbox --seed tests/sandbox/seeds/runbook.yaml --port 0 >"$home/sandbox.log" 2>&1 &
 sandbox=$!
 for _ in $(seq 100); do grep -q listening "$home/sandbox.log" && break; sleep 0.1; done
@@ -124,5 +125,81 @@ run 0 env RAILWAY_TOKEN=staging-token reconciler diff "$home/imported"
 bold "9. A mistake is found before anybody is asked."
 sed -i 's/replicas: 3/replica: 3/' production/sizes.yaml
 run 3 reconciler validate production
+
+git checkout -q -- production/sizes.yaml
+
+bold "10. All of that without a person: the controller follows the branch, all the time. A push is all that people do."
+cat >>production/environment.yaml <<END
+  drift: { heal: now }
+  rollback: { unhealthyFor: 30s, within: 10m }
+END
+sed -i 's|^  handOver: .*|&\n  health: { path: /api/health, every: 5s, failures: 2 } # asked always, from the controller|' base/app.yaml
+git clone -q --bare . "$home/manifests.git"
+git remote add origin "$home/manifests.git"
+export RECONCILER_STORE="file://$home/store"
+RECONCILER_LISTEN=127.0.0.1:0 reconciler run --repository "$home/manifests.git" --home "$home/controller" --environment production --fetch-every 1s >"$home/controller.log" 2>&1 &
+controller=$!
+for _ in $(seq 100); do grep -q listening "$home/controller.log" && break; sleep 0.1; done
+controller_url=$(sed -n 's/.* listens on //p' "$home/controller.log")
+# Pushes, and waits until the controller says that this commit is in force and everything is so.
+push() {
+    git push -q -u origin main
+    converged "$(git rev-parse HEAD)"
+}
+converged() {
+    local began=$SECONDS view
+    for _ in $(seq 600); do
+        view=$(curl -sS "$controller_url/api/v1/environments/production" || true)
+        if grep -q "\"id\":\"$1\"" <<<"$view" && grep -q '"state":"inStep"' <<<"$view"; then
+            printf '(in step with %.7s after %s s)\n' "$1" "$((SECONDS - began))"
+            return
+        fi
+        sleep 0.2
+    done
+    printf 'the controller did not come to be in step with %s\n' "$1" >&2
+    tail -20 "$home/controller.log" >&2
+    exit 1
+}
+# Waits until something was told.
+told() {
+    for _ in $(seq 900); do
+        reconciler events production --newest 200 -o json | grep -q "\"event\": \"$1\"" && return
+        sleep 0.2
+    done
+    printf 'the controller did not tell of: %s\n' "$1" >&2
+    tail -20 "$home/controller.log" >&2
+    exit 1
+}
+git add -A
+git commit -q -m "Let the controller ask web how it is, and put back what does not stay healthy"
+run 0 push
+bold "    A push that scales."
+sed -i 's/replicas: 3/replicas: 4/' production/sizes.yaml
+git commit -q -a -m "Four for the evening"
+run 0 push
+bold "    Somebody changes a variable in the dashboard: told, and undone at once."
+run 0 dashboard LOG_LEVEL trace
+run 0 told drifted
+run 0 converged "$(git rev-parse HEAD)"
+bold "    The site is closed by a commit, and opened by its revert."
+git revert --no-edit "$(git log --format=%H --grep='Revert \"Close the site\"' -1)" >/dev/null
+run 0 push
+run 0 customer
+git revert --no-edit HEAD >/dev/null
+run 0 push
+run 0 customer
+bold "    A release that starts well and then answers 500: put back by itself after 30 seconds, and held."
+sed -i 's/app:1.4.2/app:1.5.3-errors/' production/release.yaml
+git commit -q -a -m "Release 1.5.3-errors"
+git push -q
+run 0 told rolledBack
+run 0 customer
+bold "    git revert says the same as what runs again."
+git revert --no-edit HEAD >/dev/null
+run 0 push
+bold "    What happened, from the journal in the store:"
+run 0 reconciler events production
+kill "$controller"
+wait "$controller" || true
 
 bold "That is the whole machinery: git says what should be, diff shows, apply makes it so, git revert goes back."

@@ -12,6 +12,7 @@ use crate::plan::text;
 use crate::providers::railway::Client;
 use crate::providers::{Outside, Secrets};
 use crate::reconcile::Pass;
+use crate::store::Store;
 use crate::world::health::NOBODY_ASKS;
 use crate::world::{Failure, Seen};
 use std::fmt::Write as _;
@@ -68,6 +69,7 @@ pub(super) async fn doctor(arguments: &Arguments, config: &Config, screen: &Scre
     if let (Some(desired), Some(outside)) = (&desired, &outside) {
         environment(desired, outside, &secrets, &clock, &mut checks).await;
     }
+    store(config, &clock, &mut checks).await;
     screen.result(&report(&checks));
     match checks.iter().map(|check| check.grade).max() {
         None | Some(Grade::Good | Grade::Doubtful) => Exit::InStep,
@@ -167,6 +169,31 @@ fn way(
             );
             None
         }
+    }
+}
+
+/// The store of the controllers, where one is named: whether it can be reached, and keeps the promise that leases rest on.
+async fn store(config: &Config, clock: &Clock, checks: &mut Vec<Check>) {
+    let Some(address) = config.plain("RECONCILER_STORE") else {
+        return;
+    };
+    let proven = match Store::open(address, config, clock) {
+        Ok(store) => store.prove().await,
+        Err(failure) => Err(failure),
+    };
+    match proven {
+        Ok(()) => push(
+            checks,
+            Grade::Good,
+            "the store of the controllers answers, and its conditional writes hold",
+            "",
+        ),
+        Err(failure) => push(
+            checks,
+            Grade::Bad,
+            format!("the store of the controllers: {failure}"),
+            "check RECONCILER_STORE and the AWS_* variables",
+        ),
     }
 }
 

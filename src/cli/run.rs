@@ -138,7 +138,7 @@ async fn ran(arguments: &Arguments, config: &Config, screen: &Screen) -> Result<
         ));
     }
     let (journal, writer) = journal::<Event>(&store);
-    let allowed = Allowed::of(config.notify_allowed());
+    let allowed = Allowed::by("RECONCILER_NOTIFY_ALLOW", config.notify_allowed());
     let notifier = Notifier::new(allowed.clone(), clock.clone())
         .map_err(|failure| trouble(failure.to_string()))?;
     let beats =

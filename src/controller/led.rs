@@ -3,9 +3,12 @@
 use super::agenda::Agenda;
 use super::pass::{Miss, Passed, Sight, Work, told_key};
 use crate::clock::Clock;
+use crate::execute::Outcome;
 use crate::interrupt::{Stop, interrupt};
 use crate::kinds::API_VERSION;
+use crate::kinds::step::PUT_BACK;
 use crate::manifest::Desired;
+use crate::plan::Plan;
 use crate::plan::gate::Memory;
 use crate::plan::stance;
 use crate::providers::notify::{Receiver, receivers};
@@ -225,6 +228,8 @@ impl Led {
                 for outcome in &sight.outcomes {
                     let what = made(&sight.plan, &outcome.steps, &outcome.result);
                     events.push(teller.event(Some(&self.commit), what));
+                    let put_back = put_back(&sight.plan, outcome);
+                    events.extend(put_back.map(|what| teller.event(Some(&self.commit), what)));
                 }
                 self.pulse = sight.pulse;
                 self.id = Some(sight.id.clone());
@@ -336,4 +341,17 @@ impl Led {
     pub fn desired(&self) -> &Desired {
         &self.in_force.desired
     }
+}
+
+/// The services that were put back to the release before.
+fn put_back(plan: &Plan, outcome: &Outcome) -> impl Iterator<Item = What> {
+    let is_sent = outcome.result.is_ok();
+    let steps = outcome.steps.iter().filter_map(|at| plan.steps.get(*at));
+    let put_back =
+        steps.filter(move |step| is_sent && step.verb == PUT_BACK && step.field == "image");
+    put_back.map(|step| What::RolledBack {
+        service: step.of.name.clone(),
+        from: step.from.clone().unwrap_or_default(),
+        to: step.to.clone().unwrap_or_default(),
+    })
 }

@@ -574,7 +574,8 @@ impl Controller {
         self.passes -= 1;
         let now = self.now();
         let name = passed.work.name.clone();
-        let took = now.duration_since(passed.begun).unsigned_abs();
+        let begun = passed.begun;
+        let took = now.duration_since(begun).unsigned_abs();
         let kind = counted(&passed);
         let by = self.tools.settings.name.clone();
         if let Err(Miss::Failed(failure)) = &passed.result {
@@ -595,7 +596,11 @@ impl Controller {
         }
         if let Some(sight) = sight {
             self.lives(&name);
-            lock(&self.tools.watch).set(&name, sight.health, &self.tools.clock);
+            let mut watch = lock(&self.tools.watch);
+            watch.set(&name, sight.health, &self.tools.clock);
+            // Railway answered: the way out of here is open.
+            watch.reached(begun, now);
+            drop(watch);
             if sight.is_done {
                 self.done(&name);
             }

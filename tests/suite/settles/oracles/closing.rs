@@ -1,5 +1,6 @@
 //! The maintenance bracket: closed and opened exactly as the commit says, never late for want of sight, never taken for open unseen.
 
+use super::super::deployment::{Made, Run};
 use super::super::law::Law;
 use super::super::model::{Applied, State, Stored};
 use super::super::stage::Scene;
@@ -33,7 +34,12 @@ pub fn bracket(scene: &Scene, applied: &Applied, law: Law<'_>) -> Option<String>
             ));
         }
         let run = is.runs.last().filter(|_| is.runs.len() > was.runs.len())?;
-        let is_otherwise = after == wanted && run.load.is_closed() != wanted;
+        // A restart starts again what runs; what somebody rolled back by hand looks like any other.
+        let is_restart = |run: &Run| {
+            let before = was.runs.last();
+            run.made == Made::Redeployed && before.is_some_and(|before| before.load == run.load)
+        };
+        let is_otherwise = after == wanted && run.load.is_closed() != wanted && !is_restart(run);
         // What people did after the look is seen by the next one.
         (is_otherwise && !scene.is_edited_since(name, looked_at)).then(|| {
             format!(
