@@ -361,7 +361,9 @@ fn next(looked: &Looked, outcomes: &[Outcome], now: Timestamp) -> Next {
         return Next::Rests;
     }
     // What only a moment can bring is not asked for again and again.
-    if waits().all(|(position, _)| plan.is_for_later(position)) {
+    let is_for_later =
+        |position: usize| plan.is_for_later(position) || plan.drift.contains_key(&position);
+    if waits().all(|(position, _)| is_for_later(position)) {
         let moments = waits().map(|(_, deadline)| deadline);
         return Next::Waits {
             until: moments.filter(|moment| *moment > now).min(),

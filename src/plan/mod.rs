@@ -195,13 +195,12 @@ pub enum Standing {
 }
 
 impl Plan {
-    /// Whether a step waits for a moment that may be far: nobody stays for it. A restart that is planned, what a freeze holds up, drift that
-    /// is to be undone later; a restart that is due and settles is none.
+    /// Whether a step waits for a moment that may be far: nobody stays for it. A restart that is planned is one, and what a freeze holds up;
+    /// a restart that is due and settles is none.
     pub fn is_for_later(&self, position: usize) -> bool {
         let is_frozen = |freeze: &Freeze| freeze.steps.contains_key(&position);
         let is_planned = |step: &Step| step.field == "restartedAfter" && !step.deploys();
         self.freeze.as_ref().is_some_and(is_frozen)
-            || self.drift.contains_key(&position)
             || self.steps.get(position).is_some_and(is_planned)
     }
 
