@@ -129,10 +129,7 @@ run 3 reconciler validate production
 git checkout -q -- production/sizes.yaml
 
 bold "10. All of that without a person: the controller follows the branch, all the time. A push is all that people do."
-cat >>production/environment.yaml <<END
-  drift: { heal: now }
-  rollback: { unhealthyFor: 30s, within: 10m }
-END
+sed -i 's/heal: 10m/heal: now/; s/unhealthyFor: 3m, within: 30m/unhealthyFor: 30s, within: 10m/' production/environment.yaml
 sed -i 's|^  handOver: .*|&\n  health: { path: /api/health, every: 5s, failures: 2 } # asked always, from the controller|' base/app.yaml
 git clone -q --bare . "$home/manifests.git"
 git remote add origin "$home/manifests.git"

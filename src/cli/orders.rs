@@ -5,6 +5,7 @@ use super::screen::Screen;
 use super::session;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::controller::calls::call;
 use crate::providers::http::{Tcp, Transport};
 use crate::store::Store;
 use crate::store::marks::{Marks, Suspended};
@@ -107,10 +108,13 @@ pub(super) async fn resume(arguments: &Resume, config: &Config, screen: &Screen)
         Err(exit) => return exit,
     };
     let marks = Marks::of(&store, &arguments.environment);
-    let resumed = match marks.set_suspended(None).await {
-        Ok(()) => marks.set_direct(None).await,
-        failed => failed,
-    };
+    let mut resumed = marks.set_suspended(None).await;
+    if resumed.is_ok() {
+        resumed = marks.set_direct(None).await;
+    }
+    if resumed.is_ok() {
+        resumed = call(&store, &arguments.environment, clock.word(8)).await;
+    }
     match resumed {
         Ok(()) => screen.result(&format!(
             "{} goes on with the next look.\n",

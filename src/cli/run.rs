@@ -83,11 +83,12 @@ async fn ran(arguments: &Arguments, config: &Config, screen: &Screen) -> Result<
         Exit::Trouble
     };
     let failed = |failure: Failure| session::trouble(&failure, screen);
-    let only = arguments.environment.clone();
+    let is_said = |text: &String| !text.is_empty();
+    let only = arguments.environment.clone().filter(is_said);
     let settings = Settings::of(
         config,
         arguments.name.clone(),
-        arguments.fetch_every.into(),
+        arguments.fetch_every,
         only.clone(),
     )
     .map_err(trouble)?;
@@ -105,7 +106,7 @@ async fn ran(arguments: &Arguments, config: &Config, screen: &Screen) -> Result<
             arguments.home.display()
         ))
     })?;
-    let address = match &arguments.store {
+    let address = match arguments.store.as_ref().filter(|text| is_said(text)) {
         Some(address) => address.clone(),
         None => local_store(&arguments.home).map_err(trouble)?,
     };

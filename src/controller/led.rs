@@ -25,6 +25,7 @@ use crate::world::Failure;
 use crate::world::health::Healths;
 use crate::world::railway::Pulse;
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// One environment.
@@ -61,6 +62,7 @@ pub struct Led {
     memory: Memory,
     looked_at: Option<Timestamp>,
     unseen: Unseen,
+    ill: BTreeMap<String, Timestamp>,
     running: Option<Arc<Stop>>,
 }
 
@@ -104,6 +106,7 @@ impl Led {
             memory: Memory::writing_since(now),
             looked_at: None,
             unseen: Unseen::default(),
+            ill: BTreeMap::new(),
             running: None,
         };
         led.hear();
@@ -154,6 +157,30 @@ impl Led {
             );
         }
         self.receivers = known;
+    }
+
+    /// How its services answer: a look is due where one became ill or well, and when one has been ill for as long as it takes to put its release back.
+    pub fn mind(&mut self, health: &Healths, now: Timestamp) {
+        let ill = health.iter().filter_map(|(service, health)| {
+            let health = health.facts()?;
+            (!health.is_healthy).then(|| (service.clone(), health.since))
+        });
+        let ill: BTreeMap<String, Timestamp> = ill.collect();
+        if ill != self.ill {
+            self.ill = ill;
+            return self.agenda.wake(now);
+        }
+        let Some(rollback) = &self.in_force.desired.environment().spec.rollback else {
+            return;
+        };
+        let looked_at = self.looked_at.unwrap_or(Timestamp::MIN);
+        let is_due = |since: &Timestamp| {
+            let due = since.saturating_add(rollback.unhealthy_for.0);
+            due.is_ok_and(|due| looked_at < due && due <= now)
+        };
+        if self.ill.values().any(is_due) {
+            self.agenda.wake(now);
+        }
     }
 
     /// Stops a pass between two actions.

@@ -12,6 +12,8 @@ use tokio::sync::{mpsc, oneshot};
 pub struct News {
     /// The newest commit.
     pub head: view::Commit,
+    /// Why git does not answer, where this is what was fetched before.
+    pub lost: Option<String>,
     /// What becomes of each environment, by its directory.
     pub verdicts: BTreeMap<String, Verdict>,
     /// The commits that are in force or refused.
@@ -105,6 +107,7 @@ impl Branch {
         self.repository.mirror_mut().keep(&needed).await?;
         Ok(News {
             head: commits.get(&head).cloned().unwrap_or_else(|| unknown(head)),
+            lost: None,
             verdicts,
             commits,
         })
@@ -120,14 +123,13 @@ impl Manifests for Branch {
         last: &BTreeMap<String, Id>,
     ) -> Result<News, String> {
         let fetched = self.repository.fetch().await;
+        let mut lost = None;
         let head = match fetched {
             Ok(fetched) => fetched.head,
             // What was fetched before stays in force, also over the end of a process.
             Err(trouble) if !self.has_begun => match self.repository.mirror().head().await {
                 Ok(Some(head)) => {
-                    tracing::warn!(
-                        "git does not answer, what was fetched before is in force: {trouble}"
-                    );
+                    lost = Some(trouble.to_string());
                     head
                 }
                 Ok(None) | Err(_) => return Err(trouble.to_string()),
@@ -139,7 +141,8 @@ impl Manifests for Branch {
             self.has_begun = true;
         }
         let decided = self.decided(head, approved, kept).await;
-        decided.map_err(|trouble| trouble.to_string())
+        let decided = decided.map_err(|trouble| trouble.to_string())?;
+        Ok(News { lost, ..decided })
     }
 
     async fn before(&mut self, directory: &str, mark: Option<Id>, in_force: Id) -> Before {

@@ -1,6 +1,7 @@
 //! When to make a pass, of which environment; never two at once for one. `git push` comes in here, and what is due.
 
 pub mod agenda;
+pub mod calls;
 pub mod led;
 pub mod manifests;
 pub mod pace;
@@ -133,10 +134,13 @@ enum Happened {
     News(Result<News, String>),
     Passed(Box<Passed>),
     Beaten(Vec<String>, Result<Vec<Option<Pulse>>, Failure>),
+    Called(String),
 }
 
 /// So long nothing happens at most before the controller looks around.
 const TICK: Duration = Duration::from_secs(1);
+/// How often the store is asked for a call.
+const LISTENING: Duration = Duration::from_secs(5);
 /// How long passes get to end when the process shall.
 const PATIENCE: Duration = Duration::from_secs(8);
 
@@ -151,6 +155,7 @@ impl Controller {
                 store: tools.store.clone(),
                 member: tools.member.clone(),
                 reader: tools.reader.clone(),
+                own_service: tools.settings.own_service.clone(),
             },
             environments: BTreeMap::new(),
             approved: tools.settings.approved.clone(),
@@ -175,6 +180,7 @@ impl Controller {
     /// Keeps everything in step until somebody says stop; then gives the leases back.
     pub async fn run(mut self, mut asked: Asked, interrupt: &Interrupt) {
         self.last = self.remembered().await;
+        self.listen();
         while !interrupt.is_set() {
             self.tools.board.beat();
             self.begin_what_is_due();
@@ -191,6 +197,36 @@ impl Controller {
             }
         }
         self.end().await;
+    }
+
+    /// Listens for calls over the store, beside everything else, for as long as there is a controller.
+    fn listen(&self) {
+        let (store, clock) = (self.tools.store.clone(), self.tools.clock.clone());
+        let sender = self.sender.clone();
+        tokio::spawn(async move {
+            let mut known = calls::newest(&store).await.ok();
+            while !sender.is_closed() {
+                clock.sleep(clock.jittered(LISTENING)).await;
+                let Ok(newest) = calls::newest(&store).await else {
+                    continue;
+                };
+                let is_new = known.as_ref().is_some_and(|known| *known != newest);
+                if let Some(call) = newest.as_ref().filter(|_| is_new) {
+                    let _ = sender.send(Happened::Called(call.environment.clone()));
+                }
+                known = Some(newest);
+            }
+        });
+    }
+
+    /// Looks again where a service became ill or well, and when it has been ill for so long that a release is put back.
+    fn mind_health(&mut self, now: Timestamp) {
+        let watch = lock(&self.tools.watch);
+        for (name, led) in &mut self.environments {
+            if led.lease.is_some() && !led.is_running() {
+                led.mind(&watch.health(name, now), now);
+            }
+        }
     }
 
     fn now(&self) -> Timestamp {
@@ -233,6 +269,7 @@ impl Controller {
     fn begin_what_is_due(&mut self) {
         let now = self.now();
         self.prune(now);
+        self.mind_health(now);
         if now >= self.fetch.due && !self.fetch.is_running {
             self.fetch();
         }
@@ -393,6 +430,13 @@ impl Controller {
             Happened::News(news) => self.news(news),
             Happened::Passed(passed) => self.passed(*passed),
             Happened::Beaten(names, pulses) => self.beaten(&names, pulses),
+            Happened::Called(environment) => {
+                let now = self.now();
+                if let Some(led) = self.environments.get_mut(&environment) {
+                    led.stop();
+                    led.agenda.wake(now);
+                }
+            }
         }
     }
 
@@ -424,16 +468,27 @@ impl Controller {
         };
         match news {
             Ok(news) => {
-                self.fetch.lost = None;
-                self.tools.board.git(Git::Reached);
+                self.git_is(news.lost.clone());
                 self.take_in(&news);
             }
-            Err(why) => {
-                let since = *self.fetch.lost.get_or_insert(now);
-                tracing::warn!(why, "git does not answer; what was accepted stays in force");
-                self.tools.board.git(Git::Lost { since, why });
-            }
+            Err(why) => self.git_is(Some(why)),
         }
+    }
+
+    /// Whether git answers.
+    fn git_is(&mut self, lost: Option<String>) {
+        let git = match lost {
+            None => {
+                self.fetch.lost = None;
+                Git::Reached
+            }
+            Some(why) => {
+                let since = *self.fetch.lost.get_or_insert(self.tools.clock.now());
+                tracing::warn!(why, "git does not answer; what was accepted stays in force");
+                Git::Lost { since, why }
+            }
+        };
+        self.tools.board.git(git);
     }
 
     fn take_in(&mut self, news: &News) {

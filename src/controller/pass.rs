@@ -23,7 +23,7 @@ use crate::store::marks::{self, Marks};
 use crate::store::member::Member;
 use crate::store::{Store, segment};
 use crate::world::health::Healths;
-use crate::world::railway::Pulse;
+use crate::world::railway::{Pulse, Railway};
 use crate::world::{Failure, Seen};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -73,6 +73,8 @@ pub struct Ground {
     pub member: Arc<Member>,
     /// Who reads manifests.
     pub reader: Reader,
+    /// Railway's id of the service that this process runs in, where it runs there.
+    pub own_service: Option<String>,
 }
 
 /// What came of a pass.
@@ -168,6 +170,7 @@ async fn made(work: &mut Work, marks: &mut stance::Marks, ground: &Ground) -> Re
     };
     let mut looked = look.map_err(Miss::Failed)?;
     if let Seen::Facts(railway) = &looked.world.railway {
+        refuse_itself(&desired, railway, ground)?;
         work.memory.saw(railway);
     }
     work.memory
@@ -194,6 +197,23 @@ async fn made(work: &mut Work, marks: &mut stance::Marks, ground: &Ground) -> Re
         plan: looked.plan,
         outcomes,
     })
+}
+
+/// A controller that restarts or closes itself would leave everything half done (design rule 21).
+fn refuse_itself(desired: &Desired, railway: &Railway, ground: &Ground) -> Result<(), Miss> {
+    let Some(own) = &ground.own_service else {
+        return Ok(());
+    };
+    let is_own = |name: &&String| match railway.services.get(*name) {
+        Some(Seen::Facts(service)) => service.id == *own,
+        Some(Seen::Unseen(_) | Seen::Unasked) | None => false,
+    };
+    match desired.documents().services.keys().find(is_own) {
+        None => Ok(()),
+        Some(name) => Err(Miss::Failed(Failure::Refused(format!(
+            "Service/{name} is the service that this controller runs in, and it does not manage itself: take it out of the manifests"
+        )))),
+    }
 }
 
 /// The lease, taken where it is free.

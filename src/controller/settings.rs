@@ -19,6 +19,8 @@ pub struct Settings {
     pub only: Option<String>,
     /// Commits of rewritten history that somebody approved.
     pub approved: BTreeSet<Id>,
+    /// Railway's id of the service that it runs in, where it runs there.
+    pub own_service: Option<String>,
     /// Its own secrets, to be shown nowhere.
     pub secrets: Vec<Secret>,
 }
@@ -55,6 +57,7 @@ impl Settings {
             workers: WORKERS,
             only,
             approved,
+            own_service: config.plain("RAILWAY_SERVICE_ID").map(str::to_owned),
             secrets: config.own_secrets(),
         })
     }
