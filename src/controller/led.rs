@@ -117,6 +117,12 @@ impl Led {
         self.running.is_some()
     }
 
+    /// Whether this is in force already.
+    pub fn has_in_force(&self, accepted: &Accepted) -> bool {
+        self.in_force.commit == accepted.commit
+            && Arc::ptr_eq(&self.in_force.desired, &accepted.desired)
+    }
+
     /// Another commit is in force: a pass that goes on stops between two actions, and the next one follows at once.
     pub fn force(&mut self, in_force: Accepted, commit: Commit, now: Timestamp) {
         let is_other = in_force.desired.digest() != self.in_force.desired.digest();

@@ -76,9 +76,8 @@ impl Purse {
 
     /// Takes one out, where there is one.
     pub fn take(&mut self, limit: Option<u64>, now: Timestamp) -> bool {
-        let an_hour = FIRST * as_float(limit.unwrap_or(UNTOLD));
         let since = now.duration_since(self.at).as_secs_f64().max(0.0);
-        self.filled = (self.filled + since * an_hour / HOUR).min(BURST);
+        self.filled = (self.filled + since * an_hour(limit) / HOUR).min(BURST);
         self.at = now;
         let has_one = self.filled >= 1.0;
         if has_one {
@@ -86,6 +85,17 @@ impl Purse {
         }
         has_one
     }
+
+    /// When there is one again.
+    pub fn next(&self, limit: Option<u64>) -> Timestamp {
+        let missing = (1.0 - self.filled).max(0.0);
+        let time = seconds(missing * HOUR / an_hour(limit));
+        self.at.saturating_add(time).unwrap_or(Timestamp::MAX)
+    }
+}
+
+fn an_hour(limit: Option<u64>) -> f64 {
+    FIRST * as_float(limit.unwrap_or(UNTOLD))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "budgets are small")]
