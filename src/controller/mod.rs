@@ -30,7 +30,7 @@ use due::Due;
 use jiff::Timestamp;
 use led::Led;
 use manifests::{News, Reader};
-use pace::{Pace, Purse, rests_until};
+use pace::{Pace, Purse, rests_until, spent_until};
 use pass::{Ground, Miss, Passed, pass};
 use seat::Seats;
 use settings::Settings;
@@ -239,7 +239,8 @@ impl Controller {
             next.push(self.fetch.due);
         }
         if self.passes < self.tools.settings.workers {
-            next.extend(self.due.woken.first());
+            let spent = spent_until(allowance, self.passes, now).unwrap_or(now);
+            next.extend(self.due.woken.first().map(|due| due.max(spent)));
             let limit = allowance.map(|told| told.limit);
             let allowed = self.purse.next(limit).max(rests);
             next.extend(self.due.routine.first().map(|due| due.max(allowed)));
@@ -282,6 +283,9 @@ impl Controller {
         let rests = rests_until(allowance, now);
         let limit = allowance.map(|told| told.limit);
         for name in self.due.woken.by(now, self.free_workers()) {
+            if spent_until(allowance, self.passes, now).is_some() {
+                break;
+            }
             self.pass(&name);
         }
         for name in self.due.routine.by(now, self.free_workers()) {

@@ -53,6 +53,20 @@ pub fn rests_until(allowance: Option<Allowance>, now: Timestamp) -> Option<Times
     (as_float(told.remaining) < RESERVE * as_float(told.limit)).then_some(told.resets_at)
 }
 
+/// A pass asks for no more than that: a look, two questions, a write.
+const A_PASS: u64 = 4;
+
+/// Whether another pass beside so many might ask for more than is left, whatever its cause; until when, where it might.
+pub fn spent_until(
+    allowance: Option<Allowance>,
+    passes: usize,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let told = allowance.filter(|told| now < told.resets_at)?;
+    let passes = u64::try_from(passes).unwrap_or(u64::MAX).saturating_add(1);
+    (told.remaining < passes.saturating_mul(A_PASS)).then_some(told.resets_at)
+}
+
 /// Whole looks without a cause, one after the other: so many at once, and then as the budget brings new ones.
 #[derive(Debug, Clone, Copy)]
 pub struct Purse {
