@@ -7,7 +7,7 @@ use std::time::Duration;
 /// Requests an hour where Railway has not told yet: its smallest paid plan (facts/railway.md 1).
 const UNTOLD: u64 = 1_000;
 /// Of the budget, what beats may take and what whole looks without a cause may take; the rest is for changes.
-const BEATS: f64 = 0.20;
+const BEATS: f64 = 0.15;
 const LOOKS: f64 = 0.05;
 /// No beat comes sooner, however few environments there are.
 const SOONEST_BEAT: Duration = Duration::from_secs(30);
