@@ -4,6 +4,7 @@
 
 mod changes;
 mod cli;
+mod fleet;
 mod freeze;
 mod health;
 mod import;
