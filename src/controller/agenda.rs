@@ -63,13 +63,13 @@ impl Agenda {
         self.pause = SOON;
     }
 
-    /// Whether it was never looked at, or its next look has no cause: then it can wait for the budget.
-    pub fn is_routine(&self, now: Timestamp) -> bool {
-        self.looked.is_none() || self.look.is_none_or(|look| look > now)
+    /// When a look with a cause is due. The first one has none: it can wait for the budget.
+    pub fn next_woken(&self) -> Option<Timestamp> {
+        self.look.filter(|_| self.looked.is_some())
     }
 
-    /// When a whole look is due.
-    pub fn next_look(&self, pace: &Pace) -> Timestamp {
+    /// When a look without a cause is due.
+    pub fn next_routine(&self, pace: &Pace) -> Timestamp {
         let Some(looked) = self.looked else {
             return self.look.unwrap_or(Timestamp::MIN);
         };
@@ -78,8 +78,14 @@ impl Agenda {
         } else {
             pace.without_pulse
         };
-        let routine = after(looked, every);
-        self.look.map_or(routine, |look| look.min(routine))
+        after(looked, every)
+    }
+
+    /// When a whole look is due.
+    pub fn next_look(&self, pace: &Pace) -> Timestamp {
+        let routine = self.next_routine(pace);
+        self.next_woken()
+            .map_or(routine, |woken| woken.min(routine))
     }
 
     /// When a beat is due; never before the first look, and not while a look is due sooner anyway.

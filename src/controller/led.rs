@@ -123,6 +123,12 @@ impl Led {
         self.running.is_some()
     }
 
+    /// Whether this is in force already.
+    pub fn has_in_force(&self, accepted: &Accepted) -> bool {
+        self.in_force.commit == accepted.commit
+            && Arc::ptr_eq(&self.in_force.desired, &accepted.desired)
+    }
+
     /// Another commit is in force: a pass that goes on stops between two actions, and the next one follows at once.
     pub fn force(&mut self, in_force: Accepted, commit: Commit, now: Timestamp) {
         let is_other = in_force.desired.digest() != self.in_force.desired.digest();
@@ -160,7 +166,8 @@ impl Led {
     }
 
     /// How its services answer: a look is due where one became ill or well, and when one has been ill for as long as it takes to put its release back.
-    pub fn mind(&mut self, health: &Healths, now: Timestamp) {
+    /// Whether a look became due.
+    pub fn mind(&mut self, health: &Healths, now: Timestamp) -> bool {
         let ill = health.iter().filter_map(|(service, health)| {
             let health = health.facts()?;
             (!health.is_healthy).then(|| (service.clone(), health.since))
@@ -168,19 +175,22 @@ impl Led {
         let ill: BTreeMap<String, Timestamp> = ill.collect();
         if ill != self.ill {
             self.ill = ill;
-            return self.agenda.wake(now);
+            self.agenda.wake(now);
+            return true;
         }
         let Some(rollback) = &self.in_force.desired.environment().spec.rollback else {
-            return;
+            return false;
         };
         let looked_at = self.looked_at.unwrap_or(Timestamp::MIN);
         let is_due = |since: &Timestamp| {
             let due = since.saturating_add(rollback.unhealthy_for.0);
             due.is_ok_and(|due| looked_at < due && due <= now)
         };
-        if self.ill.values().any(is_due) {
+        let is_due = self.ill.values().any(is_due);
+        if is_due {
             self.agenda.wake(now);
         }
+        is_due
     }
 
     /// Stops a pass between two actions.

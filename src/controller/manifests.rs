@@ -5,6 +5,7 @@ use crate::repository::{Accepted, Before, Commit, Id, Repository, Trouble, Verdi
 use crate::status::view;
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 /// What a fetch brought.
@@ -175,7 +176,7 @@ enum Ask {
     News {
         approved: BTreeSet<Id>,
         kept: BTreeSet<Id>,
-        last: BTreeMap<String, Id>,
+        last: Arc<BTreeMap<String, Id>>,
         reply: oneshot::Sender<Result<News, String>>,
     },
     Before {
@@ -229,7 +230,7 @@ impl Reader {
         &self,
         approved: BTreeSet<Id>,
         kept: BTreeSet<Id>,
-        last: BTreeMap<String, Id>,
+        last: Arc<BTreeMap<String, Id>>,
     ) -> Result<News, String> {
         let (reply, answer) = oneshot::channel();
         let ask = Ask::News {

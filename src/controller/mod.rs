@@ -2,6 +2,7 @@
 
 pub mod agenda;
 pub mod calls;
+mod due;
 pub mod led;
 pub mod manifests;
 pub mod pace;
@@ -18,7 +19,7 @@ use crate::providers::{health, notify};
 use crate::repository::{Accepted, Id, Verdict};
 use crate::serve::{Asked, Board, Command, Git, Look, Metrics, Order};
 use crate::status::event::Event;
-use crate::status::view::{Commit, ServiceHealth};
+use crate::status::view::{Commit, NotAccepted, ServiceHealth};
 use crate::store::Store;
 use crate::store::journal::{self, Journal};
 use crate::store::marks::{self, Marks};
@@ -26,10 +27,11 @@ use crate::store::member::Member;
 use crate::world::railway::Pulse;
 use crate::world::{Failure, Seen};
 use async_trait::async_trait;
+use due::Due;
 use jiff::Timestamp;
 use led::Led;
 use manifests::{News, Reader};
-use pace::{Pace, Purse, rests_until};
+use pace::{Pace, Purse, rests_until, spent_until};
 use pass::{Ground, Miss, Passed, pass};
 use seat::Seats;
 use settings::Settings;
@@ -110,13 +112,17 @@ pub struct Controller {
     ground: Ground,
     environments: BTreeMap<String, Led>,
     approved: BTreeSet<Id>,
-    last: BTreeMap<String, Id>,
+    last: Arc<BTreeMap<String, Id>>,
+    due: Due,
+    /// The pace by which `due` is in order.
+    pace: Pace,
     purse: Purse,
     fetch: Fetch,
     beat_until: Option<Timestamp>,
     is_beating: bool,
     passes: usize,
     pruned: Timestamp,
+    minded: Timestamp,
     sender: mpsc::UnboundedSender<Happened>,
     happened: mpsc::UnboundedReceiver<Happened>,
 }
@@ -129,6 +135,12 @@ struct Fetch {
     lost: Option<Timestamp>,
 }
 
+/// What came of putting something in force.
+struct Forced {
+    is_change: bool,
+    has_new_secrets: bool,
+}
+
 /// What comes back from beside.
 enum Happened {
     News(Result<News, String>),
@@ -138,7 +150,9 @@ enum Happened {
 }
 
 /// So long nothing happens at most before the controller looks around.
-const TICK: Duration = Duration::from_secs(1);
+const TICK: Duration = Duration::from_secs(5);
+/// How often it is minded how services answer.
+const MINDING: Duration = Duration::from_secs(2);
 /// How often the store is asked for a call.
 const LISTENING: Duration = Duration::from_secs(5);
 /// How long passes get to end when the process shall.
@@ -159,7 +173,9 @@ impl Controller {
             },
             environments: BTreeMap::new(),
             approved: tools.settings.approved.clone(),
-            last: BTreeMap::new(),
+            last: Arc::default(),
+            due: Due::default(),
+            pace: Pace::of(None, 0, tools.prober.together()),
             purse: Purse::full(now),
             fetch: Fetch {
                 due: now,
@@ -171,6 +187,7 @@ impl Controller {
             is_beating: false,
             passes: 0,
             pruned: now,
+            minded: now,
             sender,
             happened,
             tools,
@@ -179,7 +196,7 @@ impl Controller {
 
     /// Keeps everything in step until somebody says stop; then gives the leases back.
     pub async fn run(mut self, mut asked: Asked, interrupt: &Interrupt) {
-        self.last = self.remembered().await;
+        self.last = Arc::new(self.remembered().await);
         self.listen();
         while !interrupt.is_set() {
             self.tools.board.beat();
@@ -222,9 +239,14 @@ impl Controller {
     /// Looks again where a service became ill or well, and when it has been ill for so long that a release is put back.
     fn mind_health(&mut self, now: Timestamp) {
         let watch = lock(&self.tools.watch);
+        let is_late = now.duration_since(self.minded).unsigned_abs() >= MINDING;
+        if watch.is_empty() || !is_late {
+            return;
+        }
+        self.minded = now;
         for (name, led) in &mut self.environments {
-            if led.lease.is_some() && !led.is_running() {
-                led.mind(&watch.health(name, now), now);
+            if led.lease.is_some() && !led.is_running() && led.mind(&watch.health(name, now), now) {
+                line_up(&mut self.due, name, Some(led), &self.pace);
             }
         }
     }
@@ -233,21 +255,58 @@ impl Controller {
         self.tools.clock.now()
     }
 
-    fn pace(&self) -> Pace {
+    /// Takes up another pace where the budget or the number of environments has changed.
+    fn keep_pace(&mut self) {
         let limit = self.tools.prober.allowance().map(|told| told.limit);
-        Pace::of(limit, self.environments.len(), self.tools.prober.together())
+        let together = self.tools.prober.together();
+        let pace = Pace::of(limit, self.environments.len(), together);
+        if pace == self.pace {
+            return;
+        }
+        self.pace = pace;
+        for (name, led) in &self.environments {
+            line_up(&mut self.due, name, Some(led), &pace);
+        }
+    }
+
+    /// Says anew when something of an environment is due, after anything that may have changed it.
+    fn line_up(&mut self, name: &str) {
+        let led = self.environments.get(name);
+        line_up(&mut self.due, name, led, &self.pace);
+    }
+
+    fn tick(&self) -> Duration {
+        if lock(&self.tools.watch).is_empty() {
+            TICK
+        } else {
+            MINDING
+        }
     }
 
     fn wait(&self) -> Duration {
         let now = self.now();
-        let pace = self.pace();
-        let due = self.environments.values().filter(|led| !led.is_running());
-        let next = due.map(|led| led.agenda.next_look(&pace)).min();
-        let next = next.map_or(self.fetch.due, |next| next.min(self.fetch.due));
+        let allowance = self.tools.prober.allowance();
+        let rests = rests_until(allowance, now).unwrap_or(now);
+        let mut next = Vec::new();
+        if !self.fetch.is_running {
+            next.push(self.fetch.due);
+        }
+        if self.passes < self.tools.settings.workers {
+            let spent = spent_until(allowance, self.passes, now).unwrap_or(now);
+            next.extend(self.due.woken.first().map(|due| due.max(spent)));
+            let limit = allowance.map(|told| told.limit);
+            let allowed = self.purse.next(limit).max(rests);
+            next.extend(self.due.routine.first().map(|due| due.max(allowed)));
+        }
+        if !self.is_beating {
+            let allowed = self.beat_until.unwrap_or(now).max(rests);
+            next.extend(self.due.beats.first().map(|due| due.max(allowed)));
+        }
+        let next = next.into_iter().min().unwrap_or(Timestamp::MAX);
         next.duration_since(now)
             .try_into()
             .unwrap_or(Duration::ZERO)
-            .clamp(Duration::from_millis(20), TICK)
+            .clamp(Duration::from_millis(20), self.tick())
     }
 
     /// The commits that were in force when the process before ended, by directory.
@@ -273,40 +332,32 @@ impl Controller {
         if now >= self.fetch.due && !self.fetch.is_running {
             self.fetch();
         }
-        let pace = self.pace();
+        self.keep_pace();
         let allowance = self.tools.prober.allowance();
         let rests = rests_until(allowance, now);
-        let mut due: Vec<(Timestamp, String)> = self
-            .environments
-            .iter()
-            .filter(|(_, led)| !led.is_running())
-            .map(|(name, led)| (led.agenda.next_look(&pace), name.clone()))
-            .filter(|(at, _)| *at <= now)
-            .collect();
-        due.sort();
-        let waiting = due.len();
-        for (_, name) in due {
-            if self.passes >= self.tools.settings.workers {
+        let limit = allowance.map(|told| told.limit);
+        for name in self.due.woken.by(now, self.free_workers()) {
+            if spent_until(allowance, self.passes, now).is_some() {
                 break;
-            }
-            let Some(led) = self.environments.get(&name) else {
-                continue;
-            };
-            if led.agenda.is_routine(now) {
-                let limit = allowance.map(|told| told.limit);
-                if rests.is_some() || !self.purse.take(limit, now) {
-                    continue;
-                }
             }
             self.pass(&name);
         }
-        let left = waiting.saturating_sub(self.passes);
-        self.tools
-            .metrics
-            .busy(self.passes, self.tools.settings.workers, left);
-        if rests.is_none() && !self.is_beating && self.beat_until.is_none_or(|until| until <= now) {
-            self.probe(&pace, now);
+        for name in self.due.routine.by(now, self.free_workers()) {
+            if rests.is_some() || !self.purse.take(limit, now) {
+                break;
+            }
+            self.pass(&name);
         }
+        let (workers, most) = (self.passes, self.tools.settings.workers);
+        let waiting = self.due.woken.by(now, usize::MAX).len();
+        self.tools.metrics.busy(workers, most, waiting);
+        if rests.is_none() && !self.is_beating && self.beat_until.is_none_or(|until| until <= now) {
+            self.probe(now);
+        }
+    }
+
+    fn free_workers(&self) -> usize {
+        self.tools.settings.workers.saturating_sub(self.passes)
     }
 
     /// Old pages of the journal go, once a day.
@@ -341,8 +392,10 @@ impl Controller {
         let done = self
             .environments
             .values()
-            .filter_map(|led| led.done.clone()?);
-        let kept = done.filter_map(|id| id.parse().ok()).collect();
+            .filter_map(|led| led.done.as_ref()?.as_deref());
+        // Most environments are at the same commit.
+        let done: BTreeSet<&str> = done.collect();
+        let kept = done.iter().filter_map(|id| id.parse().ok()).collect();
         let (reader, sender) = (self.tools.reader.clone(), self.sender.clone());
         let (approved, last) = (self.approved.clone(), self.last.clone());
         tokio::spawn(async move {
@@ -362,6 +415,8 @@ impl Controller {
         let health = lock(&self.tools.watch).health(name, now);
         let work = led.begin(health);
         self.passes += 1;
+        self.line_up(name);
+        self.tools.board.lead(name, true);
         let (ground, sender) = (self.ground.clone(), self.sender.clone());
         let span =
             tracing::info_span!("pass", environment = name, commit = %work.in_force.commit.short());
@@ -391,31 +446,23 @@ impl Controller {
             });
         }
         self.tools.board.forget(name);
-        self.show_led();
+        self.line_up(name);
     }
 
-    fn probe(&mut self, pace: &Pace, now: Timestamp) {
-        let mut due: Vec<(Timestamp, &String, &String)> = Vec::new();
-        for (name, led) in &self.environments {
-            let beat = led.agenda.next_beat(pace);
-            if let (Some(beat), Some(id), true) = (
-                beat.filter(|_| !led.is_running()),
-                &led.id,
-                led.lease.is_some(),
-            ) {
-                due.push((beat, name, id));
-            }
-        }
-        due.sort();
-        // Whoever is due soon goes along with those that are due now.
-        if due.first().is_none_or(|(beat, ..)| *beat > now) {
+    fn probe(&mut self, now: Timestamp) {
+        if self.due.beats.first().is_none_or(|beat| beat > now) {
             return;
         }
-        let soon = now.saturating_add(pace.beat / 4).unwrap_or(Timestamp::MAX);
+        // Whoever is due soon goes along with those that are due now.
+        let soon = now.saturating_add(self.pace.beat / 4);
+        let soon = soon.unwrap_or(Timestamp::MAX);
         let most = self.tools.prober.together();
-        let taken = due.iter().take_while(|(beat, ..)| *beat <= soon).take(most);
+        let taken = self.due.beats.by(soon, most).into_iter();
         let (names, ids): (Vec<String>, Vec<String>) = taken
-            .map(|(_, name, id)| ((*name).clone(), (*id).clone()))
+            .filter_map(|name| {
+                let id = self.environments.get(&*name)?.id.clone()?;
+                Some((name.to_string(), id))
+            })
             .unzip();
         self.is_beating = true;
         let (prober, sender) = (self.tools.prober.clone(), self.sender.clone());
@@ -435,6 +482,7 @@ impl Controller {
                 if let Some(led) = self.environments.get_mut(&environment) {
                     led.stop();
                     led.agenda.wake(now);
+                    self.line_up(&environment);
                 }
             }
         }
@@ -449,6 +497,9 @@ impl Controller {
             .and_then(|name| self.environments.get_mut(name))
         {
             led.agenda.wake(now);
+        }
+        if let Some(name) = &look.environment {
+            self.line_up(name);
         }
         if self.fetch.is_running {
             self.fetch.again = true;
@@ -493,29 +544,23 @@ impl Controller {
 
     fn take_in(&mut self, news: &News) {
         let now = self.now();
-        let by_directory: BTreeMap<String, String> = self
-            .environments
-            .iter()
-            .map(|(name, led)| (led.directory.clone(), name.clone()))
-            .collect();
         let mut in_force = BTreeMap::new();
-        let mut gone = by_directory.clone();
+        let mut changed = Vec::new();
+        let mut has_new_secrets = false;
         for (directory, verdict) in &news.verdicts {
             let not_accepted = refused::not_accepted(verdict, &news.head);
             if let Some(accepted) = verdict
                 .in_force()
                 .filter(|it| self.tools.settings.serves(it))
             {
-                in_force.insert(directory.clone(), accepted.commit.to_string());
+                in_force.insert(directory.clone(), accepted.commit);
                 let commit = news.commits.get(&accepted.commit).unwrap_or(&news.head);
-                let name = self.force(directory, accepted.clone(), commit.clone(), now);
-                if let Some(led) = self.environments.get_mut(&name) {
-                    led.not_accepted = not_accepted;
+                let name = &accepted.desired.environment().name;
+                let forced = self.force(directory, accepted, commit, not_accepted, now);
+                has_new_secrets |= forced.has_new_secrets;
+                if forced.is_change {
+                    changed.push(name);
                 }
-                if gone.get(directory) == Some(&name) {
-                    gone.remove(directory);
-                }
-                self.tell(&name);
             } else if let Some(not_accepted) = not_accepted {
                 tracing::error!(
                     directory,
@@ -530,43 +575,75 @@ impl Controller {
                 );
             }
         }
-        for name in gone.into_values() {
+        for name in self.gone(news) {
             self.forget(&name);
         }
-        self.show_led();
+        if has_new_secrets {
+            self.hide();
+        }
+        self.keep_pace();
+        for name in changed {
+            self.tell(name);
+            self.line_up(name);
+        }
         self.remember(in_force);
     }
 
-    /// What is in force for an environment; its name.
+    /// Those of which nothing is in force any more.
+    fn gone(&self, news: &News) -> Vec<String> {
+        let is_gone = |name: &str, led: &Led| {
+            let verdict = news.verdicts.get(&led.directory);
+            let accepted = verdict.and_then(Verdict::in_force);
+            accepted
+                .filter(|it| self.tools.settings.serves(it))
+                .is_none_or(|it| it.desired.environment().name != name)
+        };
+        let gone = self.environments.iter();
+        let gone = gone.filter(|(name, led)| is_gone(name, led));
+        gone.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// What is in force for an environment.
     fn force(
         &mut self,
         directory: &str,
-        accepted: Accepted,
-        commit: Commit,
+        accepted: &Accepted,
+        commit: &Commit,
+        not_accepted: Option<NotAccepted>,
         now: Timestamp,
-    ) -> String {
-        let name = accepted.desired.environment().name.clone();
+    ) -> Forced {
+        let name = &accepted.desired.environment().name;
         let secrets = self.tools.seats.secrets(&accepted.desired);
-        match self
+        let Some(led) = self
             .environments
-            .get_mut(&name)
+            .get_mut(name)
             .filter(|led| led.directory == directory)
-        {
-            Some(led) => {
-                if *led.secrets() != secrets {
-                    led.sit(self.tools.seats.outside(&secrets), secrets);
-                    led.agenda.wake(now);
-                }
-                led.force(accepted, commit, now);
-            }
-            None => {
-                let provider = self.tools.seats.outside(&secrets);
-                let led = Led::new(directory, accepted, commit, provider, secrets, now);
-                self.environments.insert(name.clone(), led);
-            }
+        else {
+            let provider = self.tools.seats.outside(&secrets);
+            let (accepted, commit) = (accepted.clone(), commit.clone());
+            let mut led = Led::new(directory, accepted, commit, provider, secrets, now);
+            led.not_accepted = not_accepted;
+            self.environments.insert(name.clone(), led);
+            return Forced {
+                is_change: true,
+                has_new_secrets: true,
+            };
+        };
+        let has_new_secrets = *led.secrets() != secrets;
+        let is_change =
+            has_new_secrets || !led.has_in_force(accepted) || led.not_accepted != not_accepted;
+        if has_new_secrets {
+            led.sit(self.tools.seats.outside(&secrets), secrets);
+            led.agenda.wake(now);
         }
-        self.hide();
-        name
+        if is_change {
+            led.not_accepted = not_accepted;
+            led.force(accepted.clone(), commit.clone(), now);
+        }
+        Forced {
+            is_change,
+            has_new_secrets,
+        }
     }
 
     /// Secrets are taken out of everything that is shown.
@@ -589,6 +666,7 @@ impl Controller {
                 tokio::spawn(async move { lease.release(&member).await });
             }
         }
+        self.line_up(name);
         lock(&self.tools.watch).forget(name);
         if let Some(beats) = &self.tools.beats {
             beats.forget(name);
@@ -597,29 +675,19 @@ impl Controller {
         self.tools.board.forget(name);
     }
 
-    fn show_led(&self) {
-        let led = self
-            .environments
-            .iter()
-            .filter(|(_, led)| led.lease.is_some() || led.is_running());
-        self.tools
-            .board
-            .leads(led.map(|(name, _)| name.clone()).collect());
-    }
-
-    fn remember(&mut self, in_force: BTreeMap<String, String>) {
-        let ids = in_force.iter();
-        let ids: BTreeMap<String, Id> = ids
-            .filter_map(|(directory, id)| Some((directory.clone(), id.parse().ok()?)))
-            .collect();
-        if ids == self.last {
+    fn remember(&mut self, in_force: BTreeMap<String, Id>) {
+        if in_force == *self.last {
             return;
         }
-        self.last = ids;
+        let commits = in_force.iter();
+        let commits = commits.map(|(directory, id)| (directory.clone(), id.to_string()));
+        let written = InForce {
+            commits: commits.collect(),
+        };
+        self.last = Arc::new(in_force);
         let store = self.tools.store.clone();
         tokio::spawn(async move {
-            let in_force = InForce { commits: in_force };
-            if let Err(failure) = store.save(IN_FORCE, &in_force).await {
+            if let Err(failure) = store.save(IN_FORCE, &written).await {
                 tracing::warn!(%failure, "what is in force could not be written to the store");
             }
         });
@@ -661,7 +729,10 @@ impl Controller {
             }
         }
         self.tell(&name);
-        self.show_led();
+        self.line_up(&name);
+        let leads = |led: &Led| led.lease.is_some();
+        let leads = self.environments.get(&name).is_some_and(leads);
+        self.tools.board.lead(&name, leads);
     }
 
     /// A look has succeeded: whoever watches the controller is told so.
@@ -673,7 +744,7 @@ impl Controller {
             return beats.forget(name);
         };
         if let Some(Seen::Facts(address)) = led.secrets().get(&heartbeat.secret) {
-            let patience = self.pace().beat * 3;
+            let patience = self.pace.beat * 3;
             let beat = Beat::new(address.clone(), heartbeat.every.0, patience, self.now());
             beats.passed(name, beat);
         }
@@ -707,7 +778,7 @@ impl Controller {
     /// Tells what has changed since people were told last, and shows it.
     fn tell(&mut self, name: &str) {
         let now = self.now();
-        let pace = self.pace();
+        let pace = self.pace;
         let by = self.tools.settings.name.clone();
         let health = ServiceHealth::all(&lock(&self.tools.watch).health(name, now));
         let Some(led) = self.environments.get_mut(name) else {
@@ -774,6 +845,7 @@ impl Controller {
                 let moved = pulse.map(|pulse| Some(pulse) != led.pulse);
                 led.agenda.beaten(moved, now);
             }
+            self.line_up(name);
             self.lives(name);
         }
     }
@@ -830,6 +902,7 @@ impl Controller {
         if let Some(led) = self.environments.get_mut(&environment) {
             led.agenda.wake(now);
         }
+        self.line_up(&environment);
         said.map_err(|failure| failure.to_string())
     }
 
@@ -866,6 +939,12 @@ impl Controller {
             .flush(&clock, Duration::from_secs(2))
             .await;
     }
+}
+
+fn line_up(due: &mut Due, name: &str, led: Option<&Led>, pace: &Pace) {
+    let led = led.filter(|led| !led.is_running());
+    let is_beaten = led.is_some_and(|led| led.lease.is_some() && led.id.is_some());
+    due.set(name, led.map(|led| &led.agenda), is_beaten, pace);
 }
 
 /// Where the store keeps which commit is in force.

@@ -7,7 +7,7 @@ use std::time::Duration;
 /// Requests an hour where Railway has not told yet: its smallest paid plan (facts/railway.md 1).
 const UNTOLD: u64 = 1_000;
 /// Of the budget, what beats may take and what whole looks without a cause may take; the rest is for changes.
-const BEATS: f64 = 0.20;
+const BEATS: f64 = 0.15;
 const LOOKS: f64 = 0.05;
 /// No beat comes sooner, however few environments there are.
 const SOONEST_BEAT: Duration = Duration::from_secs(30);
@@ -53,6 +53,20 @@ pub fn rests_until(allowance: Option<Allowance>, now: Timestamp) -> Option<Times
     (as_float(told.remaining) < RESERVE * as_float(told.limit)).then_some(told.resets_at)
 }
 
+/// A pass asks for no more than that: a look, two questions, a write.
+const A_PASS: u64 = 4;
+
+/// Whether another pass beside so many might ask for more than is left, whatever its cause; until when, where it might.
+pub fn spent_until(
+    allowance: Option<Allowance>,
+    passes: usize,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let told = allowance.filter(|told| now < told.resets_at)?;
+    let passes = u64::try_from(passes).unwrap_or(u64::MAX).saturating_add(1);
+    (told.remaining < passes.saturating_mul(A_PASS)).then_some(told.resets_at)
+}
+
 /// Whole looks without a cause, one after the other: so many at once, and then as the budget brings new ones.
 #[derive(Debug, Clone, Copy)]
 pub struct Purse {
@@ -76,9 +90,8 @@ impl Purse {
 
     /// Takes one out, where there is one.
     pub fn take(&mut self, limit: Option<u64>, now: Timestamp) -> bool {
-        let an_hour = FIRST * as_float(limit.unwrap_or(UNTOLD));
         let since = now.duration_since(self.at).as_secs_f64().max(0.0);
-        self.filled = (self.filled + since * an_hour / HOUR).min(BURST);
+        self.filled = (self.filled + since * an_hour(limit) / HOUR).min(BURST);
         self.at = now;
         let has_one = self.filled >= 1.0;
         if has_one {
@@ -86,6 +99,17 @@ impl Purse {
         }
         has_one
     }
+
+    /// When there is one again.
+    pub fn next(&self, limit: Option<u64>) -> Timestamp {
+        let missing = (1.0 - self.filled).max(0.0);
+        let time = seconds(missing * HOUR / an_hour(limit));
+        self.at.saturating_add(time).unwrap_or(Timestamp::MAX)
+    }
+}
+
+fn an_hour(limit: Option<u64>) -> f64 {
+    FIRST * as_float(limit.unwrap_or(UNTOLD))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "budgets are small")]

@@ -157,6 +157,16 @@ impl Board {
         self.write().led = environments;
     }
 
+    /// Says whether this controller leads an environment.
+    pub fn lead(&self, environment: &str, leads: bool) {
+        let mut state = self.write();
+        if !leads {
+            state.led.remove(environment);
+        } else if !state.led.contains(environment) {
+            state.led.insert(environment.to_owned());
+        }
+    }
+
     /// Says whether the repository answers.
     pub fn git(&self, git: Git) {
         self.write().git = git;

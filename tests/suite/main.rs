@@ -5,6 +5,7 @@
 mod changes;
 mod cli;
 mod deploy;
+mod fleet;
 mod freeze;
 mod health;
 mod import;
