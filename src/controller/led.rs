@@ -18,10 +18,11 @@ use crate::status::event::{Event, What};
 use crate::status::view::{Commit, NotAccepted, ServiceHealth, View};
 use crate::store::Store;
 use crate::store::lease::Lease;
-use crate::world::Failure;
-use crate::world::health::Healths;
+use crate::world::health::{Health, Healths};
 use crate::world::railway::Pulse;
+use crate::world::{Failure, Seen};
 use jiff::Timestamp;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// One environment.
@@ -58,6 +59,8 @@ pub struct Led {
     memory: Memory,
     looked_at: Option<Timestamp>,
     unseen: Unseen,
+    /// Who was ill when the last look began.
+    ill: BTreeSet<String>,
     running: Option<Arc<Stop>>,
 }
 
@@ -101,6 +104,7 @@ impl Led {
             memory: Memory::writing_since(now),
             looked_at: None,
             unseen: Unseen::default(),
+            ill: BTreeSet::new(),
             running: None,
         };
         led.hear();
@@ -153,6 +157,11 @@ impl Led {
         self.receivers = known;
     }
 
+    /// Whether others are ill now than when the last look began.
+    pub fn feels(&self, health: &Healths) -> bool {
+        ill(health) != self.ill
+    }
+
     /// Stops a pass between two actions.
     pub fn stop(&self) {
         if let Some(running) = &self.running {
@@ -165,6 +174,7 @@ impl Led {
         let (stop, interrupt) = interrupt();
         let stop = Arc::new(stop);
         self.running = Some(stop.clone());
+        self.ill = ill(&health);
         Work {
             name: self.name().to_owned(),
             directory: self.directory.clone(),
@@ -336,4 +346,10 @@ impl Led {
     pub fn desired(&self) -> &Desired {
         &self.in_force.desired
     }
+}
+
+fn ill(health: &Healths) -> BTreeSet<String> {
+    let is_ill = |seen: &Seen<Health>| seen.facts().is_some_and(|health| !health.is_healthy);
+    let services = health.iter().filter(|(_, seen)| is_ill(seen));
+    services.map(|(service, _)| service.clone()).collect()
 }

@@ -20,6 +20,7 @@ use crate::status::event::Event;
 use crate::status::view::{Commit, ServiceHealth};
 use crate::store::Store;
 use crate::store::journal::{self, Journal};
+use crate::store::lease::Lease;
 use crate::store::marks::{self, Marks};
 use crate::store::member::Member;
 use crate::world::railway::Pulse;
@@ -112,6 +113,7 @@ pub struct Controller {
     last: BTreeMap<String, Id>,
     purse: Purse,
     fetch: Fetch,
+    orders: Option<BTreeMap<String, Timestamp>>,
     beat_until: Option<Timestamp>,
     is_beating: bool,
     passes: usize,
@@ -131,6 +133,7 @@ struct Fetch {
 /// What comes back from beside.
 enum Happened {
     News(Result<News, String>),
+    Orders(BTreeMap<String, Timestamp>),
     Passed(Box<Passed>),
     Beaten(Vec<String>, Result<Vec<Option<Pulse>>, Failure>),
 }
@@ -162,6 +165,7 @@ impl Controller {
                 again: false,
                 lost: None,
             },
+            orders: None,
             beat_until: None,
             is_beating: false,
             passes: 0,
@@ -177,6 +181,7 @@ impl Controller {
         self.last = self.remembered().await;
         while !interrupt.is_set() {
             self.tools.board.beat();
+            self.feel();
             self.begin_what_is_due();
             let wait = self.wait();
             tokio::select! {
@@ -226,6 +231,17 @@ impl Controller {
             Err(failure) => {
                 tracing::warn!(%failure, "what was in force before cannot be read from the store");
                 BTreeMap::new()
+            }
+        }
+    }
+
+    /// A service that falls ill or recovers is a reason to look.
+    fn feel(&mut self) {
+        let now = self.now();
+        let watch = lock(&self.tools.watch);
+        for (name, led) in &mut self.environments {
+            if led.lease.is_some() && !led.is_running() && led.feels(&watch.health(name, now)) {
+                led.agenda.wake(now);
             }
         }
     }
@@ -308,10 +324,36 @@ impl Controller {
         let kept = done.filter_map(|id| id.parse().ok()).collect();
         let (reader, sender) = (self.tools.reader.clone(), self.sender.clone());
         let (approved, last) = (self.approved.clone(), self.last.clone());
+        self.read_orders();
         tokio::spawn(async move {
             let news = reader.news(approved, kept, last).await;
             let _ = sender.send(Happened::News(news));
         });
+    }
+
+    /// Whether somebody left an order in the store, by `reconciler suspend` or `resume`.
+    fn read_orders(&self) {
+        let (store, sender) = (self.tools.store.clone(), self.sender.clone());
+        tokio::spawn(async move {
+            match marks::orders(&store).await {
+                Ok(orders) => drop(sender.send(Happened::Orders(orders))),
+                Err(failure) => tracing::debug!(%failure, "orders cannot be read"),
+            }
+        });
+    }
+
+    fn ordered(&mut self, orders: BTreeMap<String, Timestamp>) {
+        let now = self.now();
+        if let Some(before) = &self.orders {
+            for (name, at) in &orders {
+                if before.get(name) != Some(at)
+                    && let Some(led) = self.environments.get_mut(name)
+                {
+                    led.agenda.wake(now);
+                }
+            }
+        }
+        self.orders = Some(orders);
     }
 
     fn pass(&mut self, name: &str) {
@@ -346,15 +388,19 @@ impl Controller {
         let next = agenda::Next::At(until.unwrap_or(Timestamp::MAX));
         led.agenda.looked(next, false, jitter, now);
         if let Some(lease) = led.lease.take() {
-            let member = self.tools.member.clone();
-            tokio::spawn(async move {
-                if let Err(failure) = lease.release(&member).await {
-                    tracing::warn!(%failure, "a lease could not be given back, and ends by itself");
-                }
-            });
+            self.give_back(lease);
         }
         self.tools.board.forget(name);
         self.show_led();
+    }
+
+    fn give_back(&self, lease: Arc<Lease>) {
+        let member = self.tools.member.clone();
+        tokio::spawn(async move {
+            if let Err(failure) = lease.release(&member).await {
+                tracing::warn!(%failure, "a lease could not be given back, and ends by itself");
+            }
+        });
     }
 
     fn probe(&mut self, pace: &Pace, now: Timestamp) {
@@ -391,6 +437,7 @@ impl Controller {
     fn hear(&mut self, happened: Happened) {
         match happened {
             Happened::News(news) => self.news(news),
+            Happened::Orders(orders) => self.ordered(orders),
             Happened::Passed(passed) => self.passed(*passed),
             Happened::Beaten(names, pulses) => self.beaten(&names, pulses),
         }
@@ -406,6 +453,11 @@ impl Controller {
         {
             led.agenda.wake(now);
         }
+        self.fetch_now(now);
+    }
+
+    /// What is being fetched may be older than what was pushed just now.
+    fn fetch_now(&mut self, now: Timestamp) {
         if self.fetch.is_running {
             self.fetch.again = true;
         } else {
@@ -530,8 +582,7 @@ impl Controller {
         if let Some(led) = self.environments.remove(name) {
             led.stop();
             if let Some(lease) = led.lease {
-                let member = self.tools.member.clone();
-                tokio::spawn(async move { lease.release(&member).await });
+                self.give_back(lease);
             }
         }
         lock(&self.tools.watch).forget(name);
@@ -581,6 +632,10 @@ impl Controller {
             tracing::warn!(environment = name, %failure, "the pass failed");
         }
         let Some(led) = self.environments.get_mut(&name) else {
+            // It went out of git meanwhile.
+            if let Some(lease) = passed.work.lease {
+                self.give_back(lease);
+            }
             return;
         };
         let (events, sight) = led.passed(passed, &by, &self.tools.clock);
@@ -742,7 +797,7 @@ impl Controller {
         let stands = Marks::of(&self.tools.store, &environment);
         let said = match command {
             Command::Reconcile { .. } => {
-                self.fetch.due = now;
+                self.fetch_now(now);
                 Ok(format!("{environment} is looked at now"))
             }
             Command::Suspend { reason, until, .. } => {

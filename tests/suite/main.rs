@@ -4,6 +4,7 @@
 
 mod changes;
 mod cli;
+mod controller;
 mod freeze;
 mod health;
 mod import;
