@@ -182,6 +182,7 @@ impl Controller {
         while !interrupt.is_set() {
             self.tools.board.beat();
             self.feel();
+            self.drop_lost();
             self.begin_what_is_due();
             let wait = self.wait();
             tokio::select! {
@@ -232,6 +233,30 @@ impl Controller {
                 tracing::warn!(%failure, "what was in force before cannot be read from the store");
                 BTreeMap::new()
             }
+        }
+    }
+
+    /// What another may lead by now is shown as ours no longer: this process stood still, or the store did.
+    fn drop_lost(&mut self) {
+        let now = self.now();
+        let has_lost = |led: &Led| led.lease.is_some() && !led.leads();
+        let lost = self
+            .environments
+            .iter_mut()
+            .filter(|(_, led)| has_lost(led));
+        let names: Vec<String> = lost
+            .map(|(name, led)| {
+                led.lease = None;
+                led.agenda.wake(now);
+                name.clone()
+            })
+            .collect();
+        for name in &names {
+            tracing::warn!(environment = name, "the lease was lost");
+            self.tools.board.forget(name);
+        }
+        if !names.is_empty() {
+            self.show_led();
         }
     }
 
@@ -712,7 +737,7 @@ impl Controller {
         if !events.is_empty() {
             led.keep_picture(&self.tools.store);
         }
-        if led.lease.is_some() {
+        if led.leads() {
             let next = led
                 .agenda
                 .next_beat(&pace)

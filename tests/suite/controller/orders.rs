@@ -22,6 +22,11 @@ fn drift_is_told_and_healed_now_or_only_told() {
 
     stage.scene.railway.by_hand(scaled_by_hand(7));
     stage.reconcile(&running).exits(0);
+    for _ in 0..8 {
+        std::thread::sleep(Duration::from_secs(1));
+        let v = stage.api(&running, "");
+        eprintln!("XX {} {} {}", v["lookedAt"], v["nextLookAt"], v["status"]);
+    }
     stage.until("it is healed", || stage.replicas("web") == 3);
     stage.until("it is told", || stage.told("drifted") == 1);
 
