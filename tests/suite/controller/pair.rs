@@ -5,8 +5,8 @@ use super::stage::{Chance, LEASE, QUICK, Running, Stage, stage};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-const STAGES: u64 = 10;
-const ROUNDS: u64 = 3;
+const STAGES: u64 = 15;
+const ROUNDS: u64 = 2;
 
 /// How many show production as theirs.
 fn leaders(stage: &Stage, both: &[Running; 2]) -> usize {
