@@ -87,7 +87,7 @@ async fn ran(arguments: &Arguments, config: &Config, screen: &Screen) -> Result<
     let settings = Settings::of(
         config,
         arguments.name.clone(),
-        arguments.fetch_every.into(),
+        arguments.fetch_every,
         only.clone(),
     )
     .map_err(trouble)?;
