@@ -357,6 +357,7 @@ impl Running {
     /// SIGTERM; it ends by itself within the time.
     #[track_caller]
     pub fn ends_within(mut self, most: Duration) {
+        self.url();
         self.signal("TERM");
         let began = stopwatch();
         loop {
