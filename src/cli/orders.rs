@@ -5,10 +5,9 @@ use super::screen::Screen;
 use super::session;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::controller::calls::call;
 use crate::providers::http::{Tcp, Transport};
 use crate::store::Store;
-use crate::store::marks::{Marks, Suspended};
+use crate::store::marks::{Marks, Suspended, note_order};
 use bytes::Bytes;
 use std::time::Duration;
 
@@ -92,7 +91,12 @@ pub(super) async fn suspend(arguments: &Suspend, config: &Config, screen: &Scree
         .until
         .map(|until| format!(" until {until:.0}"))
         .unwrap_or_default();
-    match Marks::of(&store, &arguments.environment).set_suspended(Some(&mark)).await {
+    let marks = Marks::of(&store, &arguments.environment);
+    let suspended = match marks.set_suspended(Some(&mark)).await {
+        Ok(()) => note_order(&store, &arguments.environment, now).await,
+        failed => failed,
+    };
+    match suspended {
         Ok(()) => screen.result(&format!(
             "{} is suspended{until}: it is looked at and told, and nothing new is begun. `reconciler resume {}` ends it.\n",
             arguments.environment, arguments.environment
@@ -108,13 +112,14 @@ pub(super) async fn resume(arguments: &Resume, config: &Config, screen: &Screen)
         Err(exit) => return exit,
     };
     let marks = Marks::of(&store, &arguments.environment);
-    let mut resumed = marks.set_suspended(None).await;
-    if resumed.is_ok() {
-        resumed = marks.set_direct(None).await;
-    }
-    if resumed.is_ok() {
-        resumed = call(&store, &arguments.environment, clock.word(8)).await;
-    }
+    let resumed = match marks.set_suspended(None).await {
+        Ok(()) => marks.set_direct(None).await,
+        failed => failed,
+    };
+    let resumed = match resumed {
+        Ok(()) => note_order(&store, &arguments.environment, clock.now()).await,
+        failed => failed,
+    };
     match resumed {
         Ok(()) => screen.result(&format!(
             "{} goes on with the next look.\n",

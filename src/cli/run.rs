@@ -113,6 +113,8 @@ async fn ran(arguments: &Arguments, config: &Config, screen: &Screen) -> Result<
     let store = Store::open(&address, config, &clock).map_err(failed)?;
     store.prove().await.map_err(failed)?;
     let serves = only.map_or(Serves::All, Serves::One);
+    // Who has joined leaves in order, also when it has only begun.
+    let (interrupt, _) = on_signals(|| {});
     let member = Member::join(&store, terms, &arguments.name, serves)
         .await
         .map_err(failed)?;
@@ -144,7 +146,6 @@ async fn ran(arguments: &Arguments, config: &Config, screen: &Screen) -> Result<
         .map_err(|failure| trouble(failure.to_string()))?;
     let beats =
         Pulse::new(allowed, clock.clone()).map_err(|failure| trouble(failure.to_string()))?;
-    let (interrupt, _) = on_signals(|| {});
     let watch = Arc::new(Mutex::new(Watch::default()));
 
     tokio::spawn(writer.run());

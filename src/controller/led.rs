@@ -27,6 +27,7 @@ use crate::world::railway::Pulse;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// One environment.
 pub struct Led {
@@ -116,6 +117,12 @@ impl Led {
     /// The name of the `Environment`.
     pub fn name(&self) -> &str {
         &self.in_force.desired.environment().name
+    }
+
+    /// Whether it is ours for now.
+    pub fn leads(&self) -> bool {
+        let lease = self.lease.as_ref();
+        lease.is_some_and(|lease| lease.lasts(Duration::ZERO))
     }
 
     /// Whether a pass goes on.
@@ -305,7 +312,7 @@ impl Led {
 
     /// The events since the last picture, which is this one from now on.
     pub fn told(&mut self, health: &[ServiceHealth], by: &str, now: Timestamp) -> Vec<Event> {
-        if self.lease.is_none() {
+        if !self.leads() {
             return Vec::new();
         }
         let suspended = self.marks.suspended.as_ref().map(Into::into);

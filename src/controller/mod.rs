@@ -1,7 +1,6 @@
 //! When to make a pass, of which environment; never two at once for one. `git push` comes in here, and what is due.
 
 pub mod agenda;
-pub mod calls;
 mod due;
 pub mod led;
 pub mod manifests;
@@ -22,6 +21,7 @@ use crate::status::event::Event;
 use crate::status::view::{Commit, NotAccepted, ServiceHealth};
 use crate::store::Store;
 use crate::store::journal::{self, Journal};
+use crate::store::lease::Lease;
 use crate::store::marks::{self, Marks};
 use crate::store::member::Member;
 use crate::world::railway::Pulse;
@@ -118,6 +118,7 @@ pub struct Controller {
     pace: Pace,
     purse: Purse,
     fetch: Fetch,
+    orders: Option<BTreeMap<String, Timestamp>>,
     beat_until: Option<Timestamp>,
     is_beating: bool,
     passes: usize,
@@ -144,17 +145,15 @@ struct Forced {
 /// What comes back from beside.
 enum Happened {
     News(Result<News, String>),
+    Orders(BTreeMap<String, Timestamp>),
     Passed(Box<Passed>),
     Beaten(Vec<String>, Result<Vec<Option<Pulse>>, Failure>),
-    Called(String),
 }
 
 /// So long nothing happens at most before the controller looks around.
 const TICK: Duration = Duration::from_secs(5);
 /// How often it is minded how services answer.
 const MINDING: Duration = Duration::from_secs(2);
-/// How often the store is asked for a call.
-const LISTENING: Duration = Duration::from_secs(5);
 /// How long passes get to end when the process shall.
 const PATIENCE: Duration = Duration::from_secs(8);
 
@@ -183,6 +182,7 @@ impl Controller {
                 again: false,
                 lost: None,
             },
+            orders: None,
             beat_until: None,
             is_beating: false,
             passes: 0,
@@ -197,7 +197,6 @@ impl Controller {
     /// Keeps everything in step until somebody says stop; then gives the leases back.
     pub async fn run(mut self, mut asked: Asked, interrupt: &Interrupt) {
         self.last = Arc::new(self.remembered().await);
-        self.listen();
         while !interrupt.is_set() {
             self.tools.board.beat();
             self.begin_what_is_due();
@@ -216,34 +215,12 @@ impl Controller {
         self.end().await;
     }
 
-    /// Listens for calls over the store, beside everything else, for as long as there is a controller.
-    fn listen(&self) {
-        let (store, clock) = (self.tools.store.clone(), self.tools.clock.clone());
-        let sender = self.sender.clone();
-        tokio::spawn(async move {
-            let mut known = calls::newest(&store).await.ok();
-            while !sender.is_closed() {
-                clock.sleep(clock.jittered(LISTENING)).await;
-                let Ok(newest) = calls::newest(&store).await else {
-                    continue;
-                };
-                let is_new = known.as_ref().is_some_and(|known| *known != newest);
-                if let Some(call) = newest.as_ref().filter(|_| is_new) {
-                    let _ = sender.send(Happened::Called(call.environment.clone()));
-                }
-                known = Some(newest);
-            }
-        });
-    }
-
     /// Looks again where a service became ill or well, and when it has been ill for so long that a release is put back.
     fn mind_health(&mut self, now: Timestamp) {
         let watch = lock(&self.tools.watch);
-        let is_late = now.duration_since(self.minded).unsigned_abs() >= MINDING;
-        if watch.is_empty() || !is_late {
+        if watch.is_empty() {
             return;
         }
-        self.minded = now;
         for (name, led) in &mut self.environments {
             if led.lease.is_some() && !led.is_running() && led.mind(&watch.health(name, now), now) {
                 line_up(&mut self.due, name, Some(led), &self.pace);
@@ -325,10 +302,36 @@ impl Controller {
         }
     }
 
+    /// What another may lead by now is shown as ours no longer: this process stood still, or the store did.
+    fn drop_lost(&mut self) {
+        let now = self.now();
+        let has_lost = |led: &Led| led.lease.is_some() && !led.leads();
+        let lost = self
+            .environments
+            .iter_mut()
+            .filter(|(_, led)| has_lost(led));
+        let names: Vec<String> = lost
+            .map(|(name, led)| {
+                led.lease = None;
+                led.agenda.wake(now);
+                name.clone()
+            })
+            .collect();
+        for name in &names {
+            tracing::warn!(environment = name, "the lease was lost");
+            self.tools.board.forget(name);
+            self.line_up(name);
+        }
+    }
+
     fn begin_what_is_due(&mut self) {
         let now = self.now();
         self.prune(now);
-        self.mind_health(now);
+        if now.duration_since(self.minded).unsigned_abs() >= MINDING {
+            self.minded = now;
+            self.drop_lost();
+            self.mind_health(now);
+        }
         if now >= self.fetch.due && !self.fetch.is_running {
             self.fetch();
         }
@@ -398,10 +401,37 @@ impl Controller {
         let kept = done.iter().filter_map(|id| id.parse().ok()).collect();
         let (reader, sender) = (self.tools.reader.clone(), self.sender.clone());
         let (approved, last) = (self.approved.clone(), self.last.clone());
+        self.read_orders();
         tokio::spawn(async move {
             let news = reader.news(approved, kept, last).await;
             let _ = sender.send(Happened::News(news));
         });
+    }
+
+    /// Whether somebody left an order in the store, by `reconciler suspend` or `resume`.
+    fn read_orders(&self) {
+        let (store, sender) = (self.tools.store.clone(), self.sender.clone());
+        tokio::spawn(async move {
+            match marks::orders(&store).await {
+                Ok(orders) => drop(sender.send(Happened::Orders(orders))),
+                Err(failure) => tracing::debug!(%failure, "orders cannot be read"),
+            }
+        });
+    }
+
+    fn ordered(&mut self, orders: BTreeMap<String, Timestamp>) {
+        let now = self.now();
+        if let Some(before) = &self.orders {
+            for (name, at) in &orders {
+                if before.get(name) != Some(at)
+                    && let Some(led) = self.environments.get_mut(name)
+                {
+                    led.agenda.wake(now);
+                    line_up(&mut self.due, name, Some(led), &self.pace);
+                }
+            }
+        }
+        self.orders = Some(orders);
     }
 
     fn pass(&mut self, name: &str) {
@@ -438,15 +468,19 @@ impl Controller {
         let next = agenda::Next::At(until.unwrap_or(Timestamp::MAX));
         led.agenda.looked(next, false, jitter, now);
         if let Some(lease) = led.lease.take() {
-            let member = self.tools.member.clone();
-            tokio::spawn(async move {
-                if let Err(failure) = lease.release(&member).await {
-                    tracing::warn!(%failure, "a lease could not be given back, and ends by itself");
-                }
-            });
+            self.give_back(lease);
         }
         self.tools.board.forget(name);
         self.line_up(name);
+    }
+
+    fn give_back(&self, lease: Arc<Lease>) {
+        let member = self.tools.member.clone();
+        tokio::spawn(async move {
+            if let Err(failure) = lease.release(&member).await {
+                tracing::warn!(%failure, "a lease could not be given back, and ends by itself");
+            }
+        });
     }
 
     fn probe(&mut self, now: Timestamp) {
@@ -475,16 +509,9 @@ impl Controller {
     fn hear(&mut self, happened: Happened) {
         match happened {
             Happened::News(news) => self.news(news),
+            Happened::Orders(orders) => self.ordered(orders),
             Happened::Passed(passed) => self.passed(*passed),
             Happened::Beaten(names, pulses) => self.beaten(&names, pulses),
-            Happened::Called(environment) => {
-                let now = self.now();
-                if let Some(led) = self.environments.get_mut(&environment) {
-                    led.stop();
-                    led.agenda.wake(now);
-                    self.line_up(&environment);
-                }
-            }
         }
     }
 
@@ -501,6 +528,11 @@ impl Controller {
         if let Some(name) = &look.environment {
             self.line_up(name);
         }
+        self.fetch_now(now);
+    }
+
+    /// What is being fetched may be older than what was pushed just now.
+    fn fetch_now(&mut self, now: Timestamp) {
         if self.fetch.is_running {
             self.fetch.again = true;
         } else {
@@ -662,8 +694,7 @@ impl Controller {
         if let Some(led) = self.environments.remove(name) {
             led.stop();
             if let Some(lease) = led.lease {
-                let member = self.tools.member.clone();
-                tokio::spawn(async move { lease.release(&member).await });
+                self.give_back(lease);
             }
         }
         self.line_up(name);
@@ -705,6 +736,10 @@ impl Controller {
             tracing::warn!(environment = name, %failure, "the pass failed");
         }
         let Some(led) = self.environments.get_mut(&name) else {
+            // It went out of git meanwhile.
+            if let Some(lease) = passed.work.lease {
+                self.give_back(lease);
+            }
             return;
         };
         let (events, sight) = led.passed(passed, &by, &self.tools.clock);
@@ -788,7 +823,7 @@ impl Controller {
         if !events.is_empty() {
             led.keep_picture(&self.tools.store);
         }
-        if led.lease.is_some() {
+        if led.leads() {
             let next = led
                 .agenda
                 .next_beat(&pace)
@@ -874,7 +909,7 @@ impl Controller {
         let stands = Marks::of(&self.tools.store, &environment);
         let said = match command {
             Command::Reconcile { .. } => {
-                self.fetch.due = now;
+                self.fetch_now(now);
                 Ok(format!("{environment} is looked at now"))
             }
             Command::Suspend { reason, until, .. } => {

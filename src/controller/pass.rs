@@ -192,7 +192,10 @@ async fn made(work: &mut Work, marks: &mut stance::Marks, ground: &Ground) -> Re
             || scope(&desired).environment,
             |railway| railway.environment.id.clone(),
         ),
-        next: next(&looked, &outcomes, ground.clock.now()),
+        next: by(
+            next(&looked, &outcomes, ground.clock.now()),
+            ends(marks, ground.clock.now()),
+        ),
         is_done: outcomes.is_empty() && is_done(&looked.plan),
         plan: looked.plan,
         outcomes,
@@ -290,27 +293,28 @@ async fn left(stands: &Marks, digest: &str, ground: &Ground) -> Result<stance::M
     let unread = |why: String| {
         Failure::Passing(format!("nothing is done while marks cannot be read: {why}"))
     };
+    let suspended = read(suspended).map_err(unread)?;
+    let direct = read(direct).map_err(unread)?;
     let mut marks = stance::Marks {
-        suspended: read(suspended).map_err(unread)?.map(suspension),
-        direct: read(direct).map_err(unread)?.map(by_hand),
+        suspended: suspended.clone().map(suspension),
+        direct: direct.clone().map(by_hand),
     };
-    let all = marks.clone();
     if marks.tidy(digest, ground.clock.now()) {
-        let gone = [
-            (all.suspended.is_some() && marks.suspended.is_none()).then_some("suspended"),
-            (all.direct.is_some() && marks.direct.is_none()).then_some("direct"),
-        ];
-        for mark in gone.into_iter().flatten() {
-            let cleared = match mark {
-                "suspended" => stands.set_suspended(None).await,
-                _ => stands.set_direct(None).await,
-            };
-            if let Err(failure) = cleared {
-                tracing::debug!(mark, %failure, "a mark whose time is over stays");
-            }
+        // What somebody leaves in this moment stays.
+        if let Some(over) = suspended.filter(|_| marks.suspended.is_none()) {
+            told_of("suspended", stands.clear_suspended(&over).await);
+        }
+        if let Some(over) = direct.filter(|_| marks.direct.is_none()) {
+            told_of("direct", stands.clear_direct(&over).await);
         }
     }
     Ok(marks)
+}
+
+fn told_of(mark: &str, cleared: Result<(), Failure>) {
+    if let Err(failure) = cleared {
+        tracing::debug!(mark, %failure, "a mark whose time is over stays");
+    }
 }
 
 fn read<T>(mark: Seen<Option<T>>) -> Result<Option<T>, String> {
@@ -346,6 +350,27 @@ fn is_done(plan: &Plan) -> bool {
     plan.steps
         .iter()
         .all(|step| matches!(step.ask, Ask::Told(_)))
+}
+
+/// When the first of the marks ends by itself.
+fn ends(marks: &stance::Marks, now: Timestamp) -> Option<Timestamp> {
+    let suspended = marks.suspended.as_ref().and_then(|mark| mark.until);
+    let direct = marks.direct.as_ref().and_then(|mark| mark.until);
+    let ends = suspended.into_iter().chain(direct);
+    ends.filter(|end| *end > now).min()
+}
+
+/// The same, but no later than a moment at which something changes by itself.
+fn by(next: Next, moment: Option<Timestamp>) -> Next {
+    match (next, moment) {
+        (Next::Rests, Some(moment)) => Next::Waits {
+            until: Some(moment),
+        },
+        (Next::Waits { until: Some(until) }, Some(moment)) => Next::Waits {
+            until: Some(until.min(moment)),
+        },
+        (next, _) => next,
+    }
 }
 
 /// When to look again, from what was seen and sent.

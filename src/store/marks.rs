@@ -9,6 +9,7 @@ use crate::world::{Failure, Seen};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The newest commit that was fully done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +79,44 @@ pub enum Set {
         /// The epoch that is written there.
         than: u64,
     },
+}
+
+/// Where it is noted when somebody suspended or resumed what: one object, so that a controller hears of it with one question.
+const ORDERS: &str = "orders.json";
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Orders {
+    environments: BTreeMap<String, Timestamp>,
+}
+
+/// When somebody last left an order, by environment.
+///
+/// # Errors
+/// As a [`Failure`].
+pub async fn orders(store: &Store) -> Result<BTreeMap<String, Timestamp>, Failure> {
+    let read: Option<Orders> = store.load(ORDERS).await?;
+    Ok(read.unwrap_or_default().environments)
+}
+
+/// Notes that somebody left an order for an environment: whoever leads it looks with his next question to git.
+///
+/// # Errors
+/// As a [`Failure`]; the order holds with the next look all the same.
+pub async fn note_order(store: &Store, environment: &str, now: Timestamp) -> Result<(), Failure> {
+    for _ in 0..TRIES {
+        let (mut orders, only) = match store.read::<Orders>(ORDERS).await? {
+            Read::Absent => (Orders::default(), Only::Absent),
+            Read::Known(orders, version) => (orders, Only::Unchanged(version)),
+            Read::Unreadable(_, version) => (Orders::default(), Only::Unchanged(version)),
+        };
+        orders.environments.insert(environment.to_owned(), now);
+        if let Put::Done(_) = store.write(ORDERS, &orders, only).await? {
+            return Ok(());
+        }
+    }
+    Err(Failure::Passing(
+        "the note of an order met another each time".to_owned(),
+    ))
 }
 
 /// The marks of one environment.

@@ -5,6 +5,7 @@
 //! | `controllers/<name>-<word>.json` | a process lives: its beat | [`life`] |
 //! | `lease/<environment>.json` | which of them may write to an environment, and the epoch | [`lease`] |
 //! | `marks/<environment>/….json` | newest commit done, accepted; suspended; applied directly | [`marks`] |
+//! | `orders.json` | when somebody last suspended or resumed which environment | [`marks`] |
 //! | `journal/<environment>/<day>/….json` | what happened | [`journal`] |
 //!
 //! Environments are told apart by their names: each repository of manifests needs a folder or a prefix of its own.

@@ -4,6 +4,7 @@
 
 mod changes;
 mod cli;
+mod controller;
 mod deploy;
 mod fleet;
 mod freeze;

@@ -33,7 +33,8 @@ fn canary(place: &str, shape: &str) -> String {
     format!("{place}{shape}")
 }
 
-fn forms(value: &str) -> Vec<String> {
+/// Every form in which a value could come out.
+pub fn forms(value: &str) -> Vec<String> {
     let hex: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
     let percent: String = value
         .bytes()

@@ -105,6 +105,7 @@ impl Manifests for Git {
             (name(at), Verdict::Accepted(Accepted { commit, desired }))
         };
         Ok(News {
+            lost: None,
             verdicts: state.versions.iter().enumerate().map(verdict).collect(),
             commits: BTreeMap::from([(commit, head.clone())]),
             head,

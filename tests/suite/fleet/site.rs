@@ -107,6 +107,7 @@ impl Site {
         let controller = Controller::new(Tools {
             clock: self.clock.clone(),
             settings: Settings {
+                own_service: None,
                 name: "one".to_owned(),
                 fetch_every: self.fetch_every,
                 workers: WORKERS,
