@@ -103,6 +103,11 @@ impl Stage {
     /// Something more under `spec` of the environment.
     pub fn environment(&self, line: &str) {
         let text = self.scene.read("production/environment.yaml");
+        // What the example says of the same field makes room.
+        let field = line.split(':').next().unwrap_or_default();
+        let is_of_it = |other: &&str| other.trim_start().starts_with(&format!("{field}:"));
+        let others = text.lines().filter(|other| !is_of_it(other));
+        let text: String = others.map(|other| format!("{other}\n")).collect();
         self.scene
             .write("production/environment.yaml", format!("{text}  {line}\n"));
     }
