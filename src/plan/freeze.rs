@@ -6,7 +6,7 @@ use crate::kinds::maintenance::{self, By};
 use crate::kinds::step::{Ask, Effect, PUT_BACK, Step};
 use crate::manifest::Desired;
 use crate::world::railway::{
-    self, AUTHOR, Change, Field, PatchState, Question, Railway, Service, Setting, Source,
+    self, AUTHOR, Change, Field, Owner, PatchState, Question, Railway, Service, Setting, Source,
 };
 use crate::world::{Action, Seen, World};
 use jiff::Timestamp;
@@ -70,7 +70,14 @@ fn is_noticed(step: &Step, railway: &Railway) -> bool {
             !scales_up(change, railway)
         }
         (Effect::Nothing, Some(Action::Railway(action))) => {
-            step.verb == "remove" || matches!(action, railway::Action::Delete { .. })
+            step.verb == "remove"
+                || match action {
+                    // Railway may deploy what is only stored.
+                    railway::Action::Delete { .. } | railway::Action::Store { .. } => true,
+                    // Who refers to what is shared cannot always be seen.
+                    railway::Action::Change(change) => change.of == Owner::Shared,
+                    _ => false,
+                }
         }
         _ => true,
     }
