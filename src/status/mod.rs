@@ -1,8 +1,6 @@
 //! How an environment stands: what is wrong, what is waited for and by whom, what is closed, how each service is, what drifted and who did it.
 
-pub mod event;
 pub mod text;
-pub mod view;
 
 use crate::kinds::Documents;
 use crate::kinds::service::{commit_words, image_words, placement_words};
@@ -215,13 +213,7 @@ pub fn status(desired: &Desired, world: &World, plan: &Plan, now: Timestamp) -> 
         api_version: crate::kinds::API_VERSION,
         kind: "Status",
         environment: plan.environment.clone(),
-        railway: plan
-            .target
-            .clone()
-            .map(|(project, environment)| RailwayTarget {
-                project,
-                environment,
-            }),
+        railway: RailwayTarget::of(plan),
         seen_at: seconds(now),
         state: state(plan.standing()),
         now: items(|ask| matches!(ask, Ask::Wait { .. })),
