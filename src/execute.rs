@@ -43,21 +43,16 @@ pub async fn execute(
             break;
         }
         let result = send(&write, world, provider, secrets, clock, interrupt).await;
-        remember(&write, &result, plan, world, memory, clock);
-        match &result {
+        if let Err(Failure::Refused(_)) = &result
+            && let Some(parts) = write.split(plan)
+        {
             // A refused joint patch says nothing of who is meant: each part alone finds out (design rule 8).
-            Err(Failure::Refused(_)) if write.split(plan).is_some() => {
-                writes.extend(write.split(plan).unwrap_or_default().into_iter().rev());
-                continue;
-            }
-            Err(Failure::Denied(_)) => writes.clear(),
-            Ok(())
-            | Err(
-                Failure::Refused(_)
-                | Failure::Throttled { .. }
-                | Failure::Passing(_)
-                | Failure::Unclear(_),
-            ) => {}
+            writes.extend(parts.into_iter().rev());
+            continue;
+        }
+        remember(&write, &result, plan, world, memory, clock);
+        if let Err(Failure::Denied(_)) = &result {
+            writes.clear();
         }
         outcomes.push(Outcome {
             steps: write.steps,
@@ -130,15 +125,8 @@ fn remember(
                     memory.deploying(name, newest.map(|newest| newest.created_at), clock.now());
                 }
             }
-            Err(Failure::Refused(words)) if write.split(plan).is_none() => {
-                memory.refused(step, words);
-            }
-            Err(
-                Failure::Refused(_)
-                | Failure::Throttled { .. }
-                | Failure::Passing(_)
-                | Failure::Denied(_),
-            ) => {}
+            Err(Failure::Refused(words)) => memory.refused(step, words),
+            Err(Failure::Throttled { .. } | Failure::Passing(_) | Failure::Denied(_)) => {}
         }
     }
 }

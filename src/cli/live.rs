@@ -9,12 +9,13 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::kinds::shown::harmless;
 use crate::probe::{Audience, Finding, Manner, Names, Need, Probe, Report, Run, Sheet};
+use crate::providers::railway::Client;
 use clap::ValueEnum;
 use clap::builder::FalseyValueParser;
 use serde_json::json;
 use std::fmt::Write as _;
 use std::io::{Write as _, stderr};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[derive(Debug, clap::Args)]
 #[group(skip)]
@@ -112,13 +113,7 @@ async fn asked(arguments: &Arguments, config: &Config, screen: &Screen) -> Resul
         )
         .await
         .map_err(|failure| session::trouble(&failure, screen))?;
-    let manner = if client.is_of_one_environment() {
-        Manner::Reading("needs an account token: a project token makes no environments")
-    } else if arguments.read_only {
-        Manner::Reading("writes, and --read-only was said")
-    } else {
-        Manner::Wholly
-    };
+    let manner = manner(arguments, &client);
     let names = Names::of(&clock.word(TAG));
     let project = place.project.name.clone();
     let leaves = format!(
@@ -142,18 +137,7 @@ async fn asked(arguments: &Arguments, config: &Config, screen: &Screen) -> Resul
         audience: screen,
     };
     if run.makes() && !arguments.yes {
-        if !screen.asks() {
-            return Err(trouble(
-                "nobody can be asked here whether to make a throw-away environment: add --yes, or --read-only".to_owned(),
-            ));
-        }
-        screen.say(&warning(&run));
-        is_asking.store(true, Ordering::SeqCst);
-        let goes_on = screen.confirms("Go on?");
-        is_asking.store(false, Ordering::SeqCst);
-        if !goes_on {
-            return Err(trouble("nothing was asked or made".to_owned()));
-        }
+        may_make(&run, screen, &is_asking).map_err(trouble)?;
     }
     let report = run.ask().await;
     tracing::info!(requests = client.requests(), "asked");
@@ -162,6 +146,32 @@ async fn asked(arguments: &Arguments, config: &Config, screen: &Screen) -> Resul
         Output::Json => json_text(&report.json()),
     });
     Ok(exit(&report, screen))
+}
+
+fn manner(arguments: &Arguments, client: &Client) -> Manner {
+    if client.is_of_one_environment() {
+        Manner::Reading("needs an account token: a project token makes no environments")
+    } else if arguments.read_only {
+        Manner::Reading("writes, and --read-only was said")
+    } else {
+        Manner::Wholly
+    }
+}
+
+/// Whether somebody at the terminal agrees to a throw-away environment; else why nothing is done.
+fn may_make(run: &Run<'_>, screen: &Screen, is_asking: &AtomicBool) -> Result<(), String> {
+    if !screen.asks() {
+        return Err("nobody can be asked here whether to make a throw-away environment: add --yes, or --read-only".to_owned());
+    }
+    screen.say(&warning(run));
+    is_asking.store(true, Ordering::SeqCst);
+    let goes_on = screen.confirms("Go on?");
+    is_asking.store(false, Ordering::SeqCst);
+    if goes_on {
+        Ok(())
+    } else {
+        Err("nothing was asked or made".to_owned())
+    }
 }
 
 fn exit(report: &Report, screen: &Screen) -> Exit {

@@ -183,7 +183,10 @@ pub fn few(words: &[String], most: usize) -> String {
 /// Control characters escaped and the length bounded: names and values come from outside.
 pub fn one_line(text: &str) -> String {
     const LONGEST: usize = 60;
-    let mut line: String = text.chars().take(LONGEST).flat_map(escaped).collect();
+    let mut line = String::with_capacity(text.len().min(4 * LONGEST));
+    text.chars()
+        .take(LONGEST)
+        .for_each(|sign| show(&mut line, sign));
     if text.chars().count() > LONGEST {
         line.push('…');
     }
@@ -192,7 +195,9 @@ pub fn one_line(text: &str) -> String {
 
 /// What would move the cursor, colour the screen or reorder the line escaped, at any length.
 pub fn harmless(text: &str) -> String {
-    text.chars().flat_map(escaped).collect()
+    let mut shown = String::with_capacity(text.len());
+    text.chars().for_each(|sign| show(&mut shown, sign));
+    shown
 }
 
 /// Whether a character does something to the screen beside standing there.
@@ -204,10 +209,11 @@ pub fn acts_on_the_screen(sign: char) -> bool {
     sign.is_control() || is_invisible
 }
 
-fn escaped(sign: char) -> Vec<char> {
+/// Adds a character, escaped where it would do something.
+fn show(line: &mut String, sign: char) {
     if acts_on_the_screen(sign) {
-        sign.escape_unicode().collect()
+        line.extend(sign.escape_unicode());
     } else {
-        vec![sign]
+        line.push(sign);
     }
 }

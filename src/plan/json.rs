@@ -59,6 +59,17 @@ pub struct RailwayTarget {
     pub environment: crate::world::railway::Named,
 }
 
+impl RailwayTarget {
+    /// What a plan is for, where that was seen.
+    pub fn of(plan: &Plan) -> Option<RailwayTarget> {
+        let (project, environment) = plan.target.clone()?;
+        Some(RailwayTarget {
+            project,
+            environment,
+        })
+    }
+}
+
 /// One difference.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -134,13 +145,7 @@ pub fn document(plan: &Plan) -> PlanDocument {
         api_version: crate::kinds::API_VERSION,
         kind: "Plan",
         environment: plan.environment.clone(),
-        railway: plan
-            .target
-            .clone()
-            .map(|(project, environment)| RailwayTarget {
-                project,
-                environment,
-            }),
+        railway: RailwayTarget::of(plan),
         in_step: plan.is_empty(),
         to_make: plan.to_make(),
         writes: plan.writes.len(),

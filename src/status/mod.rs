@@ -283,13 +283,7 @@ pub fn status(desired: &Desired, world: &World, plan: &Plan, now: Timestamp) -> 
         api_version: crate::kinds::API_VERSION,
         kind: "Status",
         environment: plan.environment.clone(),
-        railway: plan
-            .target
-            .clone()
-            .map(|(project, environment)| RailwayTarget {
-                project,
-                environment,
-            }),
+        railway: RailwayTarget::of(plan),
         seen_at: seconds(now),
         state: state(plan.standing(), world),
         now: items(|ask| matches!(ask, Ask::Wait { .. })),

@@ -6,19 +6,22 @@ mod deploy;
 pub mod documents;
 mod exchange;
 pub mod patch;
+mod place;
 pub mod pulse;
+mod questions;
 
 use crate::clock::Clock;
 use crate::config::Token;
 use crate::plan::write::{What, Write};
 use crate::providers::http::Transport;
 use crate::providers::{Scope, Secrets};
-use crate::world::railway::{self, Named, PatchState, Pulse, Question, Railway, SettingValue};
+use crate::world::railway::{self, Named, PatchState, Pulse, Railway, SettingValue};
 use crate::world::secret::{Scrubber, Secret};
 use crate::world::{Failure, Seen};
 pub use allowance::Allowance;
 use exchange::{Exchange, one_line_long};
 pub use exchange::{Purpose, Reply};
+pub use place::Place;
 pub use pulse::TOGETHER;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
@@ -29,8 +32,6 @@ const PAGE: u32 = 500;
 const MOST_PAGES: usize = 40;
 /// How often a look is tried whose answer lacks what nothing can be said without.
 const TRIES: u32 = 3;
-/// How many lines of a log are shown.
-const LOG_LINES: usize = 4;
 
 /// Railway with one token.
 #[derive(Clone)]
@@ -417,185 +418,6 @@ impl Client {
         }
         Err(endless())
     }
-
-    async fn answer_history(&self, seen: &mut Railway) {
-        let answer = self
-            .exchange
-            .read(
-                documents::HISTORY,
-                json!({ "environment": seen.environment.id }),
-            )
-            .await;
-        match answer {
-            Ok(answer) => {
-                seen.staged = answers::staged(&answer.data, &answer.problems);
-                seen.history = answers::history(&answer.data, &answer.problems);
-                self.hide(seen);
-            }
-            Err(failure) => {
-                seen.staged = Seen::Unseen(failure.to_string());
-                seen.history = Seen::Unseen(failure.to_string());
-            }
-        }
-    }
-
-    /// Names are told where they are known; nothing depends on them. What people said may hold a value.
-    async fn answer_authors(&self, seen: &mut Railway) {
-        let environment = json!({ "environment": seen.environment.id });
-        let answer = self.exchange.read(documents::AUTHORS, environment).await;
-        let mut authors = match answer {
-            Ok(answer) => answers::authors(&answer.data),
-            Err(failure) => {
-                tracing::debug!(%failure, "who changed what is not told");
-                std::collections::BTreeMap::new()
-            }
-        };
-        let scrubber = self.scrubber(seen);
-        let Seen::Facts(history) = &mut seen.history else {
-            return;
-        };
-        let by_hand = |patch: &&mut railway::Patch| !patch.message.starts_with(railway::AUTHOR);
-        for patch in history.patches.iter_mut().filter(by_hand) {
-            patch.message = scrubber.scrub(&patch.message);
-            patch.by = authors.remove(&patch.id);
-        }
-    }
-
-    async fn answer_kept(&self, seen: &mut Railway, name: &str) {
-        let (project, environment) = (seen.project.id.clone(), seen.environment.id.clone());
-        let Some(service) = service_of(seen, name) else {
-            return;
-        };
-        let variables =
-            json!({ "project": project, "environment": environment, "service": service.id });
-        let answer = self
-            .exchange
-            .read(documents::KEPT, variables)
-            .await
-            .and_then(exchange::Answer::whole);
-        service.kept = match answer {
-            Ok(data) => Seen::Facts(answers::deployments(&data["deployments"])),
-            Err(failure) => Seen::Unseen(failure.to_string()),
-        };
-    }
-
-    async fn answer_snapshot(&self, seen: &mut Railway, name: &str, deployment: &str) {
-        let answer = self
-            .exchange
-            .read(documents::SNAPSHOT, json!({ "deployment": deployment }))
-            .await
-            .and_then(exchange::Answer::whole);
-        let Some(Seen::Facts(kept)) = service_of(seen, name).map(|service| &mut service.kept)
-        else {
-            return;
-        };
-        if let Some(kept) = kept.iter_mut().find(|kept| kept.id == deployment) {
-            kept.variables = match answer {
-                Ok(data) => answers::snapshot(&data),
-                Err(failure) => Seen::Unseen(failure.to_string()),
-            };
-        }
-    }
-
-    async fn answer_written(&self, seen: &mut Railway) {
-        let start = json!({ "pageInfo": { "hasNextPage": true, "endCursor": null } });
-        let (project, environment) = (seen.project.id.clone(), seen.environment.id.clone());
-        let nodes = self
-            .rest(
-                &start,
-                documents::WRITTEN,
-                &project,
-                &environment,
-                "/environment/variables",
-            )
-            .await;
-        seen.written = match nodes {
-            Ok(nodes) => Seen::Facts(answers::written(&nodes)),
-            Err(failure) => Seen::Unseen(failure.to_string()),
-        };
-    }
-
-    async fn answer_push(&self, seen: &mut Railway, name: &str) {
-        let (project, environment) = (seen.project.id.clone(), seen.environment.id.clone());
-        let Some(service) = service_of(seen, name) else {
-            return;
-        };
-        let variables =
-            json!({ "project": project, "environment": environment, "service": service.id });
-        let answer = self
-            .exchange
-            .read(documents::PUSH, variables)
-            .await
-            .and_then(exchange::Answer::whole);
-        service.push_to_deploy = match answer {
-            Ok(data) => match data["serviceInstanceAutoDeployStatus"]["enabled"].as_bool() {
-                Some(enabled) => Seen::Facts(enabled),
-                None => Seen::Unseen("Railway does not tell whether a push deploys it".to_owned()),
-            },
-            Err(failure) => Seen::Unseen(failure.to_string()),
-        };
-    }
-
-    async fn answer_log(&self, seen: &mut Railway, name: &str) {
-        let scrubber = self.scrubber(seen);
-        let Some(service) = service_of(seen, name) else {
-            return;
-        };
-        let Some(newest) = &service.newest else {
-            return;
-        };
-        let answer = self
-            .exchange
-            .read(documents::LOG, json!({ "deployment": newest.id }))
-            .await;
-        service.log = match answer {
-            Ok(answer) => Seen::Facts(answers::last_lines(&answer.data, LOG_LINES, &scrubber)),
-            Err(failure) => Seen::Unseen(failure.to_string()),
-        };
-    }
-}
-
-/// A project, and one of its environments.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// The project.
-    pub project: Named,
-    /// The environment, where one is meant.
-    pub environment: Option<Named>,
-}
-
-impl Place {
-    /// Of an object that has both.
-    fn of(both: &Value) -> Place {
-        Place {
-            project: answers::named(&both["project"]),
-            environment: Some(answers::named(&both["environment"])),
-        }
-    }
-
-    /// The same, if it is the one that is wanted.
-    fn fitting(self, project: Option<&str>, environment: Option<&str>) -> Result<Place, Failure> {
-        let fits = |named: &Named, wanted: Option<&str>| {
-            wanted.is_none_or(|wanted| named.id == wanted || named.name == wanted)
-        };
-        let here = self.environment.as_ref();
-        if fits(&self.project, project) && here.is_none_or(|here| fits(here, environment)) {
-            return Ok(self);
-        }
-        Err(Failure::Denied(format!(
-            "the project token is for {} / {}",
-            self.project.name,
-            here.map_or("?", |here| here.name.as_str())
-        )))
-    }
-}
-
-/// One service's answer to a question.
-fn service_of<'a>(seen: &'a mut Railway, name: &str) -> Option<&'a mut railway::Service> {
-    match seen.services.get_mut(name) {
-        Some(Seen::Facts(service)) => Some(service),
-        Some(Seen::Unseen(_) | Seen::Unasked) | None => None,
-    }
 }
 
 /// A list counts only when its end was seen.
@@ -644,22 +466,6 @@ impl Client {
         }
         let (project, environment) = self.resolve(scope).await?;
         self.observe_by_id(&project, &environment).await
-    }
-
-    /// Answers a question into what was seen before; what cannot be answered becomes unseen.
-    pub async fn answer(&self, seen: &mut Railway, question: &Question) {
-        match question {
-            Question::History => self.answer_history(seen).await,
-            Question::Authors => self.answer_authors(seen).await,
-            Question::Kept { service } => self.answer_kept(seen, service).await,
-            Question::Log { service } => self.answer_log(seen, service).await,
-            Question::Snapshot {
-                service,
-                deployment,
-            } => self.answer_snapshot(seen, service, deployment).await,
-            Question::Written => self.answer_written(seen).await,
-            Question::Push { service } => self.answer_push(seen, service).await,
-        }
     }
 
     /// Sends one write, once.
