@@ -8,7 +8,7 @@ use crate::kinds::step::{Ask, Cause, PUT_BACK, Step};
 use crate::world::railway::{
     self, AUTHOR, Change, Patch, PatchState, Question, Railway, Setting, VariableValue,
 };
-use crate::world::{Action, Seen, World};
+use crate::world::{Action, SETTLING, Seen, World};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,6 +46,10 @@ pub struct Course {
     digest: String,
     /// The parts that have not been in step since it does.
     pending: BTreeSet<String>,
+    /// The parts that were out of step when it began, of which nothing could be done yet: whether git brought them shows later.
+    unjudged: BTreeSet<String>,
+    /// When a look last showed everything: what it did not ask for was in step.
+    whole_at: Option<Timestamp>,
     /// The parts that came out of step by themselves.
     drifted: BTreeMap<String, Trace>,
 }
@@ -60,6 +64,9 @@ struct Trace {
     flips: Vec<Timestamp>,
     /// Whether the last look still showed it.
     is_there: bool,
+    /// When a look last showed it in step.
+    #[serde(default)]
+    in_step: Option<Timestamp>,
 }
 
 /// What was changed so often in this time is not fought over until nobody has changed it for as long.
@@ -213,18 +220,29 @@ impl Course {
         heal: Heal,
         now: Timestamp,
     ) -> Option<Drifted> {
-        let patches = by_hand(step, railway);
+        let trace = self.drifted.get(&part(step));
+        let seen = trace.filter(|trace| trace.is_there);
+        let in_step = seen.map_or(self.whole_at, |seen| seen.in_step);
+        let is_unjudged = self.digest.is_empty() || self.unjudged.contains(&part(step));
+        let mut patches = by_hand(step, railway);
+        if let Some(in_step) = in_step.filter(|_| !is_unjudged) {
+            // What was in step after them is out of step by something else, which left no patch.
+            patches.retain(|patch| {
+                patch
+                    .at
+                    .saturating_add(SETTLING)
+                    .is_ok_and(|at| at > in_step)
+            });
+        }
         let last = patches.first();
         if freeze::is_begun(step, railway) || needs_proof(action) && last.is_none() {
             return None;
         }
         // Without a look before, only a change after the commit is surely none of git's.
-        let is_before = |last: &&Patch| content.committed_at.is_none_or(|at| last.at <= at);
-        if self.digest.is_empty() && last.is_none_or(is_before) {
+        let is_before = |last: &&&Patch| content.committed_at.is_none_or(|at| last.at <= at);
+        if is_unjudged && last.is_none_or(|last| is_before(&last)) {
             return None;
         }
-        let trace = self.drifted.get(&part(step));
-        let seen = trace.filter(|trace| trace.is_there);
         let seen = seen.and_then(|trace| trace.flips.last().copied());
         let since = last.map(|last| last.at).or(seen).unwrap_or(now);
         let mut flips: BTreeSet<Timestamp> = patches.iter().map(|patch| patch.at).collect();
@@ -263,25 +281,52 @@ impl Course {
             .steps
             .iter()
             .any(|step| matches!(step.ask, Ask::Unseen(_)))
-            && !services.any(|service| matches!(service, Seen::Unseen(_)));
+            && !services.any(|service| matches!(service, Seen::Unseen(_)))
+            // Without the history some deployments are not asked for.
+            && !matches!(railway.history, Seen::Unseen(_));
         self.trace(plan, &asked, is_whole, now);
-        let is_drift = |(position, step): &(usize, &Step)| {
-            plan.drift.contains_key(position) || self.is_known(step)
+        if is_whole {
+            self.whole_at = Some(now);
+        }
+        let others = |(_, (position, step)): &(&String, &(usize, &Step))| {
+            !plan.drift.contains_key(position) && !self.is_known(step)
         };
+        let others: Vec<(&String, &(usize, &Step))> = asked.iter().filter(others).collect();
+        // What only waits for something else is judged when its turn comes.
+        let is_judged =
+            |position: usize, step: &Step| step.action().is_some() || plan.is_for_later(position);
         if self.digest != content.digest {
-            let brought = asked.iter().filter(|(_, step)| !is_drift(step));
-            self.pending = brought.map(|(part, _)| part.clone()).collect();
             self.digest.clone_from(&content.digest);
+            (self.pending, self.unjudged) = (BTreeSet::new(), BTreeSet::new());
+            for (part, (position, step)) in others {
+                let set = if is_judged(*position, step) {
+                    &mut self.pending
+                } else {
+                    &mut self.unjudged
+                };
+                set.insert(part.clone());
+            }
             return;
         }
         let changes = |step: &Step| step.action().is_some_and(|action| !follows(action));
-        let added: Vec<String> = asked
-            .iter()
-            .filter(|(_, step)| !is_drift(step) && !changes(step.1) && self.is_under_way(step.1))
+        let is_added = |part: &String, position: usize, step: &Step| {
+            let was_unjudged = self.unjudged.contains(part);
+            was_unjudged && is_judged(position, step)
+                || !was_unjudged && !changes(step) && self.is_under_way(step)
+        };
+        let added: Vec<String> = others
+            .into_iter()
+            .filter(|(part, (position, step))| is_added(part, *position, step))
             .map(|(part, _)| part.clone())
             .collect();
         if is_whole {
             self.pending.retain(|part| asked.contains_key(part));
+            self.unjudged.retain(|part| asked.contains_key(part));
+        }
+        for (part, (position, step)) in &asked {
+            if is_judged(*position, step) {
+                self.unjudged.remove(part);
+            }
         }
         self.pending.extend(added);
     }
@@ -303,8 +348,12 @@ impl Course {
             let trace = self.drifted.entry(part.clone()).or_insert(Trace {
                 intent: String::new(),
                 flips: Vec::new(),
-                is_there: true,
+                is_there: false,
+                in_step: None,
             });
+            if !trace.is_there {
+                trace.in_step = self.whole_at;
+            }
             trace.is_there = true;
             trace.intent = step.intent();
             if !trace.flips.contains(&drifted.since) {

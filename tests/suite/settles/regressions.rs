@@ -59,3 +59,24 @@ fn an_older_deployment_is_not_the_one_that_is_waited_for() {
 fn there_is_no_way_back_over_a_history_that_does_not_show_the_way_there() {
     settles(58165);
 }
+
+/// A change by hand was first seen while its patch was still being applied, by a process that had just begun:
+/// it was taken for something that git brought, and undone at once.
+#[test]
+fn what_cannot_be_judged_yet_is_judged_when_its_turn_comes() {
+    settles(1_008_941);
+    settles(1_019_847);
+}
+
+/// A value was in step after somebody's patch; what came later left no patch, and had the time of the old one.
+#[test]
+fn drift_is_not_older_than_the_last_look_that_did_not_show_it() {
+    settles(1_008_728);
+    settles(1_013_509);
+}
+
+/// Without the history a deployment was not asked for, and each time that it was there again it counted as a change by somebody.
+#[test]
+fn a_history_that_cannot_be_seen_is_nobody_s_change() {
+    settles(1_016_326);
+}

@@ -5,12 +5,11 @@ use super::super::law::Law;
 use super::super::model::{Applied, SHARED, Stored};
 use super::super::schedule::Controller;
 use super::super::stage::{Ended, Scene, Sent, services};
-use super::super::wish::CLOSED_IMAGE;
 use super::change::new_run;
 use super::closing::is_closed;
 use jiff::{SignedDuration, Timestamp};
 use reconciler::plan::write::What;
-use reconciler::world::railway::{Action, Change, Field, Setting, Source, VariableValue};
+use reconciler::world::railway::{Action, Change, Field, Setting, VariableValue};
 
 pub const FREEZE: &str = "s14_nothing_is_begun_in_a_freeze";
 
@@ -120,8 +119,9 @@ pub fn begun_in_a_freeze(scene: &Scene, applied: &Applied, law: Law<'_>) -> Opti
         let was = applied.before.services.get(name)?;
         let seen = shown.service(name)?;
         let closes = run.load.is_closed() || is_closed(is);
+        // What is stored may have changed between the look and the deployment.
         let lifts = is_closed(was)
-            || was.source == Source::Image(CLOSED_IMAGE.to_owned())
+            || is_closed(seen)
             || seen.runs.last().is_some_and(|last| last.load.is_closed());
         let is_down = !serves(scene, seen);
         let is_finished = is_begun(scene, applied.request, name);
