@@ -2,6 +2,7 @@
 
 use super::pace::Pace;
 use jiff::Timestamp;
+use sha2::{Digest, Sha256};
 use std::time::Duration;
 
 /// What comes next for one environment.
@@ -14,6 +15,8 @@ pub struct Agenda {
     has_pulse: bool,
     pause: Duration,
     failed: u32,
+    /// Which part of the usual time passes from the first look to the second.
+    phase: Option<f64>,
 }
 
 /// What came of a look, as far as it says when to look again.
@@ -45,15 +48,12 @@ const AGAIN: Duration = Duration::from_secs(5);
 const SELDOM: Duration = Duration::from_secs(300);
 
 impl Agenda {
-    /// A look is due at once.
-    pub fn new() -> Agenda {
+    /// A look is due at once. Those whose first looks come together shall not stay together for ever: the second one comes sooner than
+    /// the usual time by chance of the name.
+    pub fn of(name: &str) -> Agenda {
         Agenda {
-            look: Some(Timestamp::MIN),
-            looked: None,
-            beaten: None,
-            has_pulse: true,
-            pause: SOON,
-            failed: 0,
+            phase: Some(phase(name)),
+            ..Agenda::default()
         }
     }
 
@@ -78,7 +78,7 @@ impl Agenda {
         } else {
             pace.without_pulse
         };
-        after(looked, every)
+        after(looked, every.mul_f64(self.phase.unwrap_or(1.0)))
     }
 
     /// When a whole look is due.
@@ -114,6 +114,9 @@ impl Agenda {
         now: Timestamp,
     ) {
         if !matches!(next, Next::Again | Next::At(_) | Next::Denied) {
+            if self.looked.is_some() {
+                self.phase = None;
+            }
             self.looked = Some(now);
             self.has_pulse = has_pulse;
             self.failed = 0;
@@ -146,8 +149,22 @@ impl Agenda {
 
 impl Default for Agenda {
     fn default() -> Agenda {
-        Agenda::new()
+        Agenda {
+            look: Some(Timestamp::MIN),
+            looked: None,
+            beaten: None,
+            has_pulse: true,
+            pause: SOON,
+            failed: 0,
+            phase: None,
+        }
     }
+}
+
+/// A share of one, spread evenly over names.
+fn phase(name: &str) -> f64 {
+    let hash = Sha256::digest(name.as_bytes());
+    f64::from(u16::from_be_bytes([hash[0], hash[1]])) / f64::from(u16::MAX)
 }
 
 fn after(moment: Timestamp, time: Duration) -> Timestamp {

@@ -87,12 +87,13 @@ impl Led {
         secrets: Secrets,
         now: Timestamp,
     ) -> Led {
+        let agenda = Agenda::of(&in_force.desired.environment().name);
         let mut led = Led {
             directory: directory.to_owned(),
             in_force,
             commit,
             not_accepted: None,
-            agenda: Agenda::new(),
+            agenda,
             lease: None,
             pulse: None,
             id: None,
