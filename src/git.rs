@@ -35,6 +35,20 @@ impl WorkTree {
             .map(drop)
     }
 
+    /// The commit that the work tree is of.
+    ///
+    /// # Errors
+    /// In words: git's, or that there is something in the work tree that the commit does not contain.
+    pub async fn clean_commit(&self) -> Result<String, String> {
+        let commit = self.run(&["rev-parse", "--verify", "HEAD"]).await?;
+        let changed = self.run(&["status", "--porcelain"]).await?;
+        if let Some(first) = changed.lines().next() {
+            let file = first.get(3..).unwrap_or(first);
+            return Err(format!("`{file}` is not committed: commit it first"));
+        }
+        Ok(commit.trim().to_owned())
+    }
+
     /// Pushes the branch to where it comes from.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! `reconciler apply`.
 
 use super::Exit;
+use super::direct;
 use super::screen::Screen;
 use super::session::{self, Seat};
 use super::signals::on_signals;
@@ -33,6 +34,8 @@ pub(super) struct Arguments {
     /// How long to wait at most until everything is healthy.
     #[arg(long, default_value = "30m", value_parser = humantime::parse_duration, env = "RECONCILER_TIMEOUT")]
     timeout: Duration,
+    #[command(flatten)]
+    direct: direct::Arguments,
 }
 
 pub(super) async fn apply(arguments: &Arguments, config: &Config, screen: &Screen) -> Exit {
@@ -51,6 +54,15 @@ async fn applied(arguments: &Arguments, config: &Config, screen: &Screen) -> Res
         }
         base => session::after(desired, base.as_deref(), &clock, screen)?,
     };
+    let (desired, told) = direct::begin(
+        &arguments.direct,
+        &arguments.what,
+        desired,
+        config,
+        &clock,
+        screen,
+    )
+    .await?;
     let seat = Seat::of(desired, clock, config, screen)?;
     let begun = seat.clock.now();
     let (interrupt, is_asking) = on_signals(|| {});
@@ -75,6 +87,11 @@ async fn applied(arguments: &Arguments, config: &Config, screen: &Screen) -> Res
         writes = watcher.written,
         "applied"
     );
+    if let Some(told) = told
+        && watcher.written + watcher.unanswered == 0
+    {
+        told.take_back(screen).await;
+    }
     match end {
         Ok(end) => Ok(watcher.end(
             end,

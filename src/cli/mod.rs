@@ -3,6 +3,7 @@
 mod apply;
 mod approve;
 mod diff;
+mod direct;
 mod doctor;
 mod history;
 mod import;

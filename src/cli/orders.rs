@@ -5,9 +5,10 @@ use super::screen::Screen;
 use super::session;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::plan::stance::Suspension;
 use crate::providers::http::{Tcp, Transport};
 use crate::store::Store;
-use crate::store::marks::{Marks, Suspended, note_order};
+use crate::store::marks::{Marks, Resumed, note_order};
 use bytes::Bytes;
 use std::time::Duration;
 
@@ -78,14 +79,13 @@ pub(super) async fn suspend(arguments: &Suspend, config: &Config, screen: &Scree
         Err(exit) => return exit,
     };
     let now = clock.now();
-    let mark = Suspended {
-        who: config.person(),
-        why: arguments.reason.clone(),
-        at: now,
+    let mark = Suspension {
+        by: config.person(),
+        reason: arguments.reason.clone(),
+        since: now,
         until: arguments
             .lasts
             .and_then(|lasts| now.checked_add(lasts).ok()),
-        commit: None,
     };
     let until = mark
         .until
@@ -112,12 +112,13 @@ pub(super) async fn resume(arguments: &Resume, config: &Config, screen: &Screen)
         Err(exit) => return exit,
     };
     let marks = Marks::of(&store, &arguments.environment);
-    let resumed = match marks.set_suspended(None).await {
-        Ok(()) => marks.set_direct(None).await,
-        failed => failed,
+    let now = clock.now();
+    let mark = Resumed {
+        by: config.person(),
+        at: now,
     };
-    let resumed = match resumed {
-        Ok(()) => note_order(&store, &arguments.environment, clock.now()).await,
+    let resumed = match marks.resume(&mark).await {
+        Ok(()) => note_order(&store, &arguments.environment, now).await,
         failed => failed,
     };
     match resumed {

@@ -38,6 +38,9 @@ pub trait Manifests: Send {
 
     /// What an environment declared since a commit that was fully done.
     async fn before(&mut self, directory: &str, mark: Option<Id>, in_force: Id) -> Before;
+
+    /// Whether a commit is there, by the beginning of its id.
+    async fn knows(&mut self, commit: &str) -> bool;
 }
 
 /// The branch of a repository.
@@ -151,6 +154,10 @@ impl Manifests for Branch {
         let before = self.repository.before(directory, mark, in_force, now).await;
         before.unwrap_or_else(|trouble| Before::Unknown(trouble.to_string()))
     }
+
+    async fn knows(&mut self, commit: &str) -> bool {
+        self.repository.mirror().knows(commit).await
+    }
 }
 
 fn shown(commit: &Commit) -> view::Commit {
@@ -185,6 +192,10 @@ enum Ask {
         in_force: Id,
         reply: oneshot::Sender<Before>,
     },
+    Knows {
+        commit: String,
+        reply: oneshot::Sender<bool>,
+    },
 }
 
 /// Somebody who reads manifests, one question after the other. Cheap to clone.
@@ -216,6 +227,9 @@ impl Reader {
                         in_force,
                         reply,
                     } => drop(reply.send(manifests.before(&directory, mark, in_force).await)),
+                    Ask::Knows { commit, reply } => {
+                        let _ = reply.send(manifests.knows(&commit).await);
+                    }
                 }
             }
         });
@@ -257,5 +271,19 @@ impl Reader {
         }
         let gone = |_| Before::Unknown(GONE.to_owned());
         answer.await.unwrap_or_else(gone)
+    }
+    /// As [`Manifests::knows`]; yes where nobody answers any more.
+    pub async fn knows(&self, commit: &str) -> bool {
+        let (reply, answer) = oneshot::channel();
+        let commit = commit.to_owned();
+        if self
+            .questions
+            .send(Ask::Knows { commit, reply })
+            .await
+            .is_err()
+        {
+            return true;
+        }
+        answer.await.unwrap_or(true)
     }
 }

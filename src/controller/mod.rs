@@ -12,6 +12,7 @@ pub mod settings;
 
 use crate::clock::Clock;
 use crate::interrupt::Interrupt;
+use crate::plan::stance::Suspension;
 use crate::providers::notify::{Beat, Notifier};
 use crate::providers::railway::{Allowance, Client, TOGETHER};
 use crate::providers::{health, notify};
@@ -905,7 +906,6 @@ impl Controller {
                 "this controller knows no environment `{environment}`"
             ));
         };
-        let commit = led.commit.id.clone();
         let stands = Marks::of(&self.tools.store, &environment);
         let said = match command {
             Command::Reconcile { .. } => {
@@ -913,12 +913,11 @@ impl Controller {
                 Ok(format!("{environment} is looked at now"))
             }
             Command::Suspend { reason, until, .. } => {
-                let mark = marks::Suspended {
-                    who: by,
-                    why: reason,
-                    at: now,
+                let mark = Suspension {
+                    by,
+                    reason,
+                    since: now,
                     until,
-                    commit: Some(commit),
                 };
                 led.stop();
                 stands.set_suspended(Some(&mark)).await.map(|()| {
@@ -926,11 +925,7 @@ impl Controller {
                 })
             }
             Command::Resume { .. } => {
-                let resumed = stands.set_suspended(None).await;
-                let resumed = match resumed {
-                    Ok(()) => stands.set_direct(None).await,
-                    failed => failed,
-                };
+                let resumed = stands.resume(&marks::Resumed { by, at: now }).await;
                 resumed.map(|()| format!("{environment} goes on"))
             }
         };

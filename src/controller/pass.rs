@@ -10,7 +10,7 @@ use crate::kinds::step::Ask;
 use crate::manifest::Desired;
 use crate::plan::drift::{Content, Course};
 use crate::plan::gate::Memory;
-use crate::plan::stance;
+use crate::plan::stance::{self, ReportOnly};
 use crate::plan::{Plan, Standing};
 use crate::providers::fenced::Fenced;
 use crate::providers::{Provider, Secrets};
@@ -19,7 +19,7 @@ use crate::repository::{Accepted, Before, Id};
 use crate::status::Status;
 use crate::status::changes::Picture;
 use crate::store::lease::{Lease, Taken};
-use crate::store::marks::{self, Marks};
+use crate::store::marks::Marks;
 use crate::store::member::Member;
 use crate::store::{Store, segment};
 use crate::world::health::Healths;
@@ -173,6 +173,11 @@ async fn made(work: &mut Work, marks: &mut stance::Marks, ground: &Ground) -> Re
         refuse_itself(&desired, railway, ground)?;
         work.memory.saw(railway);
     }
+    if let Some(why) = stranger(&looked, work, &stands, ground).await {
+        if let Seen::Facts(railway) = &looked.world.railway {
+            stance::report_only(&mut looked.plan, railway, &why);
+        }
+    }
     work.memory
         .planned(&looked.plan, &looked.world, ground.clock.now());
     let outcomes = if looked.plan.writes.is_empty() || work.interrupt.is_set() {
@@ -200,6 +205,28 @@ async fn made(work: &mut Work, marks: &mut stance::Marks, ground: &Ground) -> Re
         plan: looked.plan,
         outcomes,
     })
+}
+
+/// Whether the newest write of ours was for a commit that is not in the repository, and nobody has said since that it shall go on.
+async fn stranger(
+    looked: &Looked,
+    work: &Work,
+    stands: &Marks,
+    ground: &Ground,
+) -> Option<ReportOnly> {
+    if looked.plan.writes.is_empty() {
+        return None;
+    }
+    let (commit, at) = stance::newest_commit(&looked.world)?;
+    if work.in_force.commit.to_string().starts_with(commit) || ground.reader.knows(commit).await {
+        return None;
+    }
+    let resumed = stands.resumed().await;
+    let is_over = resumed
+        .facts()
+        .and_then(Option::as_ref)
+        .is_some_and(|resumed| at <= resumed.at);
+    (!is_over).then(|| stance::stranger(&work.name, commit, at))
 }
 
 /// A controller that restarts or closes itself would leave everything half done (design rule 21).
@@ -296,8 +323,8 @@ async fn left(stands: &Marks, digest: &str, ground: &Ground) -> Result<stance::M
     let suspended = read(suspended).map_err(unread)?;
     let direct = read(direct).map_err(unread)?;
     let mut marks = stance::Marks {
-        suspended: suspended.clone().map(suspension),
-        direct: direct.clone().map(by_hand),
+        suspended: suspended.clone(),
+        direct: direct.clone(),
     };
     if marks.tidy(digest, ground.clock.now()) {
         // What somebody leaves in this moment stays.
@@ -322,26 +349,6 @@ fn read<T>(mark: Seen<Option<T>>) -> Result<Option<T>, String> {
         Seen::Facts(mark) => Ok(mark),
         Seen::Unasked => Ok(None),
         Seen::Unseen(why) => Err(why),
-    }
-}
-
-fn suspension(mark: marks::Suspended) -> stance::Suspension {
-    stance::Suspension {
-        by: mark.who,
-        reason: mark.why,
-        since: mark.at,
-        until: mark.until,
-    }
-}
-
-fn by_hand(mark: marks::Direct) -> stance::Direct {
-    stance::Direct {
-        by: mark.who,
-        reason: mark.why,
-        at: mark.at,
-        until: Some(mark.until),
-        content: mark.content,
-        commit: None,
     }
 }
 

@@ -137,26 +137,25 @@ pub fn stance(environment: &str, content: &str, marks: &Marks, now: Timestamp) -
     }
 }
 
-/// What to do when the newest write of ours at Railway was for a commit that nobody here knows: somebody applied it from a laptop
-/// while the controller was gone (language 2.6, rung 3). `knows` is asked with the beginning of a commit's id.
-pub fn stranger(
-    environment: &str,
-    world: &World,
-    knows: impl FnOnce(&str) -> bool,
-) -> Option<ReportOnly> {
+/// For which commit, by the beginning of its id, the newest write of ours at Railway was sent, and when; nothing where it names none.
+pub fn newest_commit(world: &World) -> Option<(&str, Timestamp)> {
     let history = world.railway.facts()?.history.facts()?;
     let ours = history.patches.iter().find(|patch| {
         patch.message.starts_with(AUTHOR) && !matches!(patch.state, PatchState::Failed(_))
     })?;
-    let commit = commit_of(&ours.message)?;
-    (!knows(commit)).then(|| ReportOnly {
+    Some((commit_of(&ours.message)?, ours.at))
+}
+
+/// What to do when that commit is one that nobody here knows: somebody applied it from a laptop while the controller was gone
+/// (language 2.6, rung 3).
+pub fn stranger(environment: &str, commit: &str, at: Timestamp) -> ReportOnly {
+    ReportOnly {
         why: format!(
-            "the newest write at Railway, of {:.0}, was for commit {commit}, which is not in the repository",
-            ours.at
+            "the newest write at Railway, of {at:.0}, was for commit {commit}, which is not in the repository"
         ),
         way_out: format!("push commit {commit}, or reconciler resume {environment}"),
         finishes: false,
-    })
+    }
 }
 
 /// Holds every step to make. A plan that is held once stays as it is.

@@ -182,6 +182,11 @@ impl Mirror {
         self.holds(&commit.to_string()).await
     }
 
+    /// Whether the mirror has a commit whose id begins so.
+    pub async fn knows(&self, beginning: &str) -> bool {
+        self.holds(beginning).await
+    }
+
     async fn holds(&self, commit: &str) -> bool {
         let name = format!("{commit}^{{commit}}");
         self.here(&["cat-file", "-e", &name]).await.is_ok()

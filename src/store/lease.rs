@@ -3,6 +3,7 @@
 //! One beat per controller carries all its leases, so what it costs does not grow with the environments: a lease is written when it is taken and when
 //! it is given back, and at no other time.
 
+use super::Store;
 use super::life::Life;
 use super::member::Member;
 use super::objects::{Only, Put, Version};
@@ -101,6 +102,15 @@ impl Lease {
             Put::Done(_) | Put::Lost => Ok(()),
         }
     }
+}
+
+/// Whose an environment is, as the store says: the id of a life that may have ended without giving it back.
+///
+/// # Errors
+/// As a [`Failure`].
+pub async fn holder(store: &Store, environment: &str) -> Result<Option<String>, Failure> {
+    let written: Option<Written> = store.load(&key(environment)).await?;
+    Ok(written.and_then(|written| written.holder))
 }
 
 pub(super) fn key(environment: &str) -> String {

@@ -5,6 +5,7 @@
 
 use super::objects::{Only, Put};
 use super::{Read, Store, Unreadable, segment};
+use crate::plan::stance::{Direct, Suspension};
 use crate::world::{Failure, Seen};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -35,38 +36,14 @@ pub struct Accepted {
     pub at: Timestamp,
 }
 
-/// Somebody asked that nothing be changed.
+/// Somebody said that it shall go on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Suspended {
+pub struct Resumed {
     /// Who.
-    pub who: String,
-    /// Why.
-    pub why: String,
-    /// Since when.
+    pub by: String,
+    /// When: what was applied by hand before is forgotten.
     pub at: Timestamp,
-    /// When it ends by itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until: Option<Timestamp>,
-    /// The commit that was in force.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub commit: Option<String>,
-}
-
-/// Somebody applied manifests past git (design rule 16): only reports until git contains them, or the end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Direct {
-    /// Who.
-    pub who: String,
-    /// Why.
-    pub why: String,
-    /// Since when.
-    pub at: Timestamp,
-    /// When it ends by itself.
-    pub until: Timestamp,
-    /// A digest of what was applied.
-    pub content: String,
 }
 
 /// Whether a mark was set.
@@ -172,7 +149,7 @@ impl Marks {
     }
 
     /// Whether somebody suspended it.
-    pub async fn suspended(&self) -> Seen<Option<Suspended>> {
+    pub async fn suspended(&self) -> Seen<Option<Suspension>> {
         self.seen("suspended").await
     }
 
@@ -180,7 +157,7 @@ impl Marks {
     ///
     /// # Errors
     /// As a [`Failure`]; after `Unclear` a repeat is harmless.
-    pub async fn set_suspended(&self, suspended: Option<&Suspended>) -> Result<(), Failure> {
+    pub async fn set_suspended(&self, suspended: Option<&Suspension>) -> Result<(), Failure> {
         self.replace("suspended", suspended).await
     }
 
@@ -197,6 +174,21 @@ impl Marks {
         self.replace("direct", direct).await
     }
 
+    /// When somebody last said that it shall go on.
+    pub async fn resumed(&self) -> Seen<Option<Resumed>> {
+        self.seen("resumed").await
+    }
+
+    /// Ends every order to stand still: it goes on, whatever was applied by hand before.
+    ///
+    /// # Errors
+    /// As a [`Failure`]; after `Unclear` a repeat is harmless.
+    pub async fn resume(&self, resumed: &Resumed) -> Result<(), Failure> {
+        self.set_suspended(None).await?;
+        self.set_direct(None).await?;
+        self.replace("resumed", Some(resumed)).await
+    }
+
     /// Takes a mark of somebody's away only if it is still that one: what came after it stays.
     ///
     /// # Errors
@@ -209,7 +201,7 @@ impl Marks {
     ///
     /// # Errors
     /// As a [`Failure`]; after `Unclear` a repeat is harmless.
-    pub async fn clear_suspended(&self, suspended: &Suspended) -> Result<(), Failure> {
+    pub async fn clear_suspended(&self, suspended: &Suspension) -> Result<(), Failure> {
         self.clear("suspended", suspended).await
     }
 

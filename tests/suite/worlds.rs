@@ -173,8 +173,9 @@ struct WrittenPatch {
 impl WrittenController {
     pub fn stance(&self, content: &str, world: &World, now: Timestamp) -> Stance {
         let stranger = self.knows.as_ref().and_then(|known| {
-            let knows = |commit: &str| known.iter().any(|it| it.starts_with(commit));
-            stance::stranger("production", world, knows)
+            let (commit, at) = stance::newest_commit(world)?;
+            let is_known = known.iter().any(|it| it.starts_with(commit));
+            (!is_known).then(|| stance::stranger("production", commit, at))
         });
         stranger.map_or_else(
             || stance::stance("production", content, &self.marks, now),

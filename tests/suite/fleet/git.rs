@@ -115,4 +115,8 @@ impl Manifests for Git {
     async fn before(&mut self, _: &str, _: Option<Id>, _: Id) -> Before {
         Before::Known(Vec::new())
     }
+
+    async fn knows(&mut self, _: &str) -> bool {
+        true
+    }
 }

@@ -1,9 +1,10 @@
 //! Marks: typed, written on a condition, and never taken for something else when damaged.
 
 use super::{counted, plant};
+use reconciler::plan::stance::{Direct, Suspension};
 use reconciler::store::Store;
 use reconciler::store::faults::{Chances, Faults};
-use reconciler::store::marks::{Accepted, Direct, Done, Marks, Set, Suspended};
+use reconciler::store::marks::{Accepted, Done, Marks, Resumed, Set};
 use reconciler::world::{Failure, Seen};
 
 fn done(commit: &str, epoch: u64) -> Done {
@@ -14,13 +15,12 @@ fn done(commit: &str, epoch: u64) -> Done {
     }
 }
 
-fn suspended(why: &str) -> Suspended {
-    Suspended {
-        who: "ada".to_owned(),
-        why: why.to_owned(),
-        at: "2026-11-24T09:00:00Z".parse().unwrap(),
+fn suspended(reason: &str) -> Suspension {
+    Suspension {
+        by: "ada".to_owned(),
+        reason: reason.to_owned(),
+        since: "2026-11-24T09:00:00Z".parse().unwrap(),
         until: None,
-        commit: None,
     }
 }
 
@@ -28,11 +28,12 @@ fn suspended(why: &str) -> Suspended {
 async fn every_mark_is_read_as_it_was_written_and_can_be_taken_away() {
     let marks = Marks::of(&Store::in_memory(&counted(1)), "production");
     let direct = Direct {
-        who: "ada".to_owned(),
-        why: "git is down".to_owned(),
+        by: "ada".to_owned(),
+        reason: "git is down".to_owned(),
         at: done("", 1).at,
-        until: done("", 1).at,
+        until: Some(done("", 1).at),
         content: "sha256:12".to_owned(),
+        commit: None,
     };
     let accepted = Accepted {
         commit: "c2".to_owned(),
@@ -60,6 +61,15 @@ async fn every_mark_is_read_as_it_was_written_and_can_be_taken_away() {
     marks.clear_direct(&direct).await.unwrap();
     assert_eq!(marks.suspended().await, Seen::Facts(None));
     assert_eq!(marks.direct().await, Seen::Facts(None));
+
+    marks.set_direct(Some(&direct)).await.unwrap();
+    let resumed = Resumed {
+        by: "ben".to_owned(),
+        at: direct.at,
+    };
+    marks.resume(&resumed).await.unwrap();
+    assert_eq!(marks.direct().await, Seen::Facts(None));
+    assert_eq!(marks.resumed().await, Seen::Facts(Some(resumed)));
 }
 
 #[tokio::test(start_paused = true)]
