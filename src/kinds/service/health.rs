@@ -6,7 +6,7 @@ use crate::kinds::written::Duration;
 use crate::kinds::{Declared, Documents, maintenance};
 use crate::world::Seen;
 use crate::world::page::Page;
-use crate::world::railway::{Railway, Service};
+use crate::world::railway::{Railway, Service, Status};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -121,10 +121,16 @@ fn question(
         closed: documents
             .maintenances
             .values()
-            .filter(|maintenance| maintenance.spec.enabled)
+            .filter(|maintenance| maintenance.spec.enabled || is_rolling(service))
             .find(|maintenance| maintenance.spec.services.contains(&declared.name))
             .map(closed),
     })
+}
+
+/// What was closed answers so until the deployment that opens it is up.
+fn is_rolling(service: &Service) -> bool {
+    let newest = service.newest.as_ref();
+    newest.is_some_and(|newest| matches!(newest.status, Status::Rolling(_)))
 }
 
 fn closed(declared: &Declared<maintenance::Spec>) -> Closed {

@@ -114,6 +114,39 @@ async fn a_release_that_answers_500_is_put_back_and_stays_refused() {
     assert!(plan.steps.is_empty(), "{}", shown(&plan));
 }
 
+/// Closed by a variable, with a health check that is strict.
+fn closing(enabled: bool) -> String {
+    let spec = "{ health: { path: /, every: 10s, failures: 1 } }";
+    format!(
+        "{}---\nkind: Maintenance\nmetadata: {{ name: site }}\nspec: {{ enabled: {enabled}, services: [web], by: {{ variable: MAINTENANCE_MODE }}, until: 2026-11-23T05:00:00Z, page: {{ closed: {{ status: 503, contains: maintenance }}, open: {{ status: 200 }} }} }}\n",
+        service("web", spec)
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_and_opening_again_is_no_illness() {
+    let mut stage =
+        Stage::of(&seed(), Switches::default(), Faults::none()).desired(&closing(false));
+    let mut controller = Controller::new(&stage);
+    controller.minutes(&stage, 2).await;
+    for enabled in [true, false] {
+        stage.desire(&closing(enabled));
+        let mut answers = Vec::new();
+        for _ in 0..60 {
+            controller.turn(&stage).await;
+            let health = controller.watch.health("production", stage.clock.now());
+            let Seen::Facts(web) = &health["web"] else {
+                panic!("not asked: {:?}", health["web"]);
+            };
+            answers.push(web.answered.clone());
+            assert!(web.is_healthy, "enabled: {enabled}, {answers:?}");
+            stage.wait(5).await;
+        }
+        let is_closed = |answer: &String| answer.contains("closed (expected)");
+        assert!(answers.iter().any(is_closed), "{answers:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn private_addresses_are_not_asked() {
     let stage = Stage::of(&seed(), Switches::default(), Faults::none());
