@@ -3,34 +3,25 @@
 //! What was refused is written into the message of the patch that puts the release before back: one write, so that there is no moment at
 //! which one is done and the other is not. A plan reads it there, and remembers nothing.
 
+mod mark;
+mod words;
+
 use super::carried::{MADE, within};
 use super::content::{self, Content, Wanted, image_words, is_same_image};
 use super::fares::Restart;
 use super::steps::Asking;
 use crate::kinds::demand::Demand;
 use crate::kinds::shown::one_line;
-use crate::kinds::step::{Ask, Cause, Effect, NOTE, PUT_BACK, Step};
+use crate::kinds::step::{Ask, Cause, NOTE};
 use crate::kinds::written;
 use crate::world::Seen;
 use crate::world::railway::{
     AUTHOR, Deployment, Field, History, Patch, PatchState, Question, Source, Status,
 };
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
+use mark::{Mark, digest, marks, marks_with_names};
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::time::Duration;
-
-/// What the history says of a release that was refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Mark {
-    /// The service and the content that were refused.
-    refused: String,
-    /// What was put in its place.
-    instead: String,
-    /// For how long it was unhealthy, in words.
-    after: String,
-}
 
 /// Whether the wanted content is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -487,114 +478,6 @@ impl Asking<'_> {
         self.announce(wanted, None, ask);
     }
 
-    /// What waits, or stands in the way, before the release before is put back.
-    fn announce(&mut self, wanted: &Wanted, before: Option<&str>, ask: Ask) {
-        self.refusal_step(wanted, PUT_BACK, before, ask);
-        if let Some(step) = self.asked.steps.last_mut() {
-            std::mem::swap(&mut step.from, &mut step.to);
-        }
-    }
-
-    fn refusal_step(&mut self, wanted: &Wanted, verb: &'static str, from: Option<&str>, ask: Ask) {
-        let to = match &wanted.content {
-            Content::Image(image) => self.tag(image, wanted),
-            Content::Commit(commit) => content::commit_words(commit),
-        };
-        let step = self.step(
-            "image",
-            verb,
-            wanted.why.clone(),
-            &wanted.origin,
-            Effect::Nothing,
-            ask,
-        );
-        let from = from.map(|from| self.tag(from, wanted));
-        let step = Step {
-            to: Some(to),
-            from,
-            ..step
-        };
-        self.asked.steps.push(step);
-    }
-
-    /// An image as people tell it from the wanted one.
-    fn tag(&self, image: &str, wanted: &Wanted) -> String {
-        match (&wanted.content, &self.seen.source) {
-            (Content::Image(wanted), Source::Image(stored)) if is_same_image(image, wanted) => {
-                let other = if is_same_image(stored, wanted) {
-                    self.seen
-                        .newest
-                        .as_ref()
-                        .and_then(|newest| newest.image.as_deref())
-                } else {
-                    Some(stored.as_str())
-                };
-                content::moved(other.unwrap_or(wanted), image).1
-            }
-            (Content::Image(wanted), _) => content::moved(wanted, image).1,
-            (Content::Commit(_), _) => image_words(image),
-        }
-    }
-
-    /// What was released, as people name it.
-    fn title(&self, wanted: &Wanted) -> String {
-        let words = wanted.content.words();
-        match &self.spec().release {
-            Some(name) => format!(
-                "Release/{name} {}",
-                words
-                    .rsplit_once(':')
-                    .filter(|(_, tag)| !tag.contains('/'))
-                    .map_or(words.as_str(), |(_, tag)| tag)
-            ),
-            None => words,
-        }
-    }
-
-    /// What the other services of the same release run: each is judged by itself.
-    fn others(&self) -> String {
-        let Some(name) = &self.spec().release else {
-            return String::new();
-        };
-        let services = self.around.documents.services.values();
-        let others = services
-            .filter(|other| other.spec.release.as_ref() == Some(name))
-            .filter(|other| other.name != self.declared.name);
-        let mut words = String::new();
-        for other in others.take(5) {
-            let seen = self.railway.services.get(&other.name).and_then(Seen::facts);
-            let newest = seen.and_then(|seen| seen.newest.as_ref());
-            if let Some(image) = newest.and_then(|newest| newest.image.as_deref()) {
-                let image = image_words(image);
-                let tag = image
-                    .rsplit_once(':')
-                    .map_or(image.as_str(), |(_, tag)| tag);
-                let _ = write!(words, "; {} runs {tag}", other.name);
-            }
-        }
-        words
-    }
-
-    /// Migrations are never taken back.
-    fn migrations(&self) -> String {
-        let release = self.spec().release.as_ref();
-        let release = release.and_then(|name| self.around.documents.releases.get(name));
-        let newest = release.and_then(|release| release.spec.migration.as_deref());
-        newest.map_or_else(String::new, |migration| {
-            format!(
-                "; migrations up to {} stay, if they ran",
-                one_line(migration)
-            )
-        })
-    }
-
-    fn words_of(&self, mark: &Mark) -> String {
-        format!(
-            "{} refused {} for {} after {}",
-            self.declared.name, mark.refused, mark.instead, mark.after
-        )
-    }
-
     /// Whether the newest deployment is the one that came of putting back, and is not up: the kept image is there at once.
     pub(super) fn is_of_a_mark(&self, newest: &Deployment) -> bool {
         let patches = self
@@ -631,39 +514,4 @@ fn runs(made: &Deployment, image: &str) -> bool {
 
 fn after(moment: Timestamp, time: Duration) -> Timestamp {
     moment.saturating_add(time).unwrap_or(Timestamp::MAX)
-}
-
-/// A service and a content in so few letters that they fit in a message.
-fn digest(service: &str, image: &str) -> String {
-    let image = image.strip_prefix("docker.io/").unwrap_or(image);
-    let image = image.strip_prefix("library/").unwrap_or(image);
-    let mut words = String::new();
-    for byte in Sha256::digest(format!("{service}\n{image}")).iter().take(4) {
-        let _ = write!(words, "{byte:02x}");
-    }
-    words
-}
-
-fn marks(patch: &Patch) -> impl Iterator<Item = Mark> {
-    marks_with_names(patch).map(|(_, mark)| mark)
-}
-
-/// The marks in the message of a patch of ours, with the services that they are about.
-fn marks_with_names(patch: &Patch) -> impl Iterator<Item = (&str, Mark)> {
-    let ours = patch.message.strip_prefix(AUTHOR).unwrap_or_default();
-    let parts = ours.split([';', '[']);
-    parts.filter_map(|part| {
-        let words: Vec<&str> = part.split_whitespace().collect();
-        match words.as_slice() {
-            [name, "refused", refused, "for", instead, "after", after] => Some((
-                *name,
-                Mark {
-                    refused: (*refused).to_owned(),
-                    instead: (*instead).to_owned(),
-                    after: (*after).to_owned(),
-                },
-            )),
-            _ => None,
-        }
-    })
 }
