@@ -1,15 +1,15 @@
 //! `reconciler suspend`, `resume` and `reconcile`: orders to a controller, by its store or by its address.
 
 use super::Exit;
+use super::office::{Office, path_of};
 use super::screen::Screen;
 use super::session;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::plan::stance::Suspension;
-use crate::providers::http::{Tcp, Transport};
 use crate::store::Store;
 use crate::store::marks::{Marks, Resumed, note_order};
-use bytes::Bytes;
+use http::Method;
 use std::time::Duration;
 
 #[derive(Debug, clap::Args)]
@@ -141,43 +141,11 @@ pub(super) async fn reconcile(arguments: &Reconcile, config: &Config, screen: &S
 }
 
 async fn ordered(arguments: &Reconcile, config: &Config) -> Result<String, String> {
-    let environment = percent_encoding::utf8_percent_encode(
-        &arguments.environment,
-        percent_encoding::NON_ALPHANUMERIC,
-    );
-    let address = format!(
-        "{}/api/v1/environments/{environment}/reconcile",
-        arguments.url.trim_end_matches('/')
-    );
-    let mut request =
-        http::Request::post(&address).header(http::header::CONTENT_TYPE, "application/json");
-    if let Some(token) = config.secret("RECONCILER_HTTP_TOKEN") {
-        let mut value = http::HeaderValue::from_str(&format!("Bearer {}", token.reveal()))
-            .map_err(|_| "RECONCILER_HTTP_TOKEN holds signs that no token has".to_owned())?;
-        value.set_sensitive(true);
-        request = request.header(http::header::AUTHORIZATION, value);
-    }
+    let office = Office::at(&arguments.url, config)?;
+    let path = format!("{}/reconcile", path_of(&arguments.environment));
     let body = serde_json::json!({ "by": config.person() }).to_string();
-    let request = request
-        .body(Bytes::from(body))
-        .map_err(|failure| format!("--url: {failure}"))?;
-    let tcp = Tcp::new().map_err(|failure| failure.to_string())?;
-    let answer = tcp
-        .send(request)
-        .await
-        .map_err(|failure| failure.to_string())?;
+    let sort = [("content-type", "application/json".to_owned())];
+    let answer = office.asked(Method::POST, &path, &sort, body).await?;
     let said: serde_json::Value = serde_json::from_slice(answer.body()).unwrap_or_default();
-    let said = said["done"]
-        .as_str()
-        .or(said["error"].as_str())
-        .unwrap_or_default()
-        .to_owned();
-    if answer.status().is_success() {
-        Ok(said)
-    } else {
-        Err(format!(
-            "the controller answers HTTP {}: {said}",
-            answer.status()
-        ))
-    }
+    Ok(said["done"].as_str().unwrap_or_default().to_owned())
 }

@@ -1,6 +1,7 @@
 //! `reconciler status`: how the environment stands, once or again and again.
 
 use super::Exit;
+use super::led;
 use super::output::chosen;
 use super::screen::{Screen, json_text};
 use super::session::{self, Seat};
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The directory of the environment.
+    /// The directory of the environment; with --url, its name.
     #[arg(default_value = ".", env = "RECONCILER_DIRECTORY")]
     directory: PathBuf,
     /// The directory of the environment at the commit before: what was declared there and is not now is removed.
@@ -29,6 +30,9 @@ pub(super) struct Arguments {
     /// How long between two looks of `--watch`.
     #[arg(long, default_value = "15s", value_name = "DURATION", value_parser = pause, env = "RECONCILER_EVERY")]
     every: Duration,
+    /// Ask the controller that listens there for the environment of that name; without a name, for a line of each.
+    #[arg(long, value_name = "URL", env = "RECONCILER_URL")]
+    url: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -72,6 +76,13 @@ pub(super) async fn status(arguments: &Arguments, config: &Config, screen: &Scre
 async fn told(arguments: &Arguments, config: &Config, screen: &Screen) -> Result<Exit, Exit> {
     let clock = Clock::wall();
     let output = chosen(arguments.output, config, screen)?;
+    if let Some(url) = &arguments.url {
+        let wanted = led::Wanted {
+            json: output == Output::Json,
+            watch: arguments.watch,
+        };
+        return Ok(led::status(url, &arguments.directory, wanted, config, screen).await);
+    }
     let (_, desired) = session::manifests(&arguments.directory, &clock, screen)?;
     let desired = session::after(desired, arguments.base.as_deref(), &clock, screen)?;
     let seat = Seat::of(desired, clock, config, screen)?;
@@ -89,7 +100,7 @@ async fn told(arguments: &Arguments, config: &Config, screen: &Screen) -> Result
                 }
                 before = same;
                 if !arguments.watch {
-                    return Ok(exit_of(&status));
+                    return Ok(exit_of(status.state));
                 }
             }
             Err(failure) => {
@@ -124,8 +135,9 @@ fn without_time(status: &Status) -> String {
     serde_json::to_string(&status).unwrap_or_default()
 }
 
-fn exit_of(status: &Status) -> Exit {
-    match status.state {
+/// The exit code that says how an environment stands.
+pub(super) fn exit_of(state: State) -> Exit {
+    match state {
         State::InStep => Exit::InStep,
         State::Progressing | State::OutOfStep => Exit::Differs,
         State::Held => Exit::Held,

@@ -16,6 +16,7 @@ mod webhook;
 pub use board::{Board, Git};
 pub use hooks::{Asked, Command, Hooks, Look, Order};
 pub use metrics::{Metrics, Passed, Requested};
+pub use routes::STATE;
 pub use settings::{Settings, Watched};
 
 use crate::clock::Clock;

@@ -9,6 +9,8 @@ use super::settings::Settings;
 use super::webhook::Webhook;
 use super::{api, page};
 use crate::clock::Clock;
+use crate::plan::text::Look;
+use crate::status::text;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Path, Request, State};
@@ -46,6 +48,12 @@ const LONGEST_WAIT: Duration = Duration::from_secs(25);
 const LONGEST_FORM: usize = 16 * 1024;
 /// The longest reason and name that an order may carry.
 const LONGEST_WORDS: usize = 300;
+
+/// The header that says in a word how an environment stands: the `state` of its status, health included.
+pub const STATE: &str = "reconciler-state";
+/// How wide text may be, and how wide it is where nobody says, in columns.
+const WIDTHS: std::ops::RangeInclusive<usize> = 20..=400;
+const WIDTH: usize = 100;
 
 /// All routes.
 pub(super) fn router(
@@ -223,14 +231,39 @@ async fn environments(State(shared): Office, uri: Uri, headers: HeaderMap) -> Re
 async fn environment(
     State(shared): Office,
     Path(name): Path<String>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Response {
+    let look = look_of(&uri, &headers);
     shared
         .followed(Some(&name), &headers, || {
             let view = shared.board.view(&name)?;
-            Some(shared.json(&view))
+            let mut response = match look {
+                Some(look) => {
+                    let text = text::view(&view, shared.clock.now(), look);
+                    answer::of(StatusCode::OK, answer::TEXT, shared.board.scrub(&text))
+                }
+                None => shared.json(&view),
+            };
+            let state = serde_json::to_value(api::state(&view)).unwrap_or_default();
+            if let Some(Ok(state)) = state.as_str().map(HeaderValue::from_str) {
+                response.headers_mut().insert(STATE, state);
+            }
+            Some(response)
         })
         .await
+}
+
+/// How whoever asks for text wants to read it: `Accept: text/plain`, `width` and `color` in the query.
+fn look_of(uri: &Uri, headers: &HeaderMap) -> Option<Look> {
+    let accepts = door::text(headers, &header::ACCEPT)?;
+    accepts.starts_with("text/plain").then(|| Look {
+        width: asked(uri, "width")
+            .and_then(|width| width.parse().ok())
+            .filter(|width| WIDTHS.contains(width))
+            .unwrap_or(WIDTH),
+        color: asked(uri, "color").as_deref() == Some("true"),
+    })
 }
 
 async fn events(

@@ -19,7 +19,7 @@ use crate::world::railway::{self, AUTHOR, Deployment, Field, Patch, PatchState, 
 use crate::world::{Question, Seen, World};
 use jiff::Timestamp;
 use schemars::{JsonSchema, schema_for};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use view::ServiceHealth;
 
@@ -67,7 +67,7 @@ pub struct Status {
 }
 
 /// How an environment stands on the whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum State {
     /// Reality is as git says.

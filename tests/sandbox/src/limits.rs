@@ -39,7 +39,8 @@ pub struct Allowance {
 }
 
 impl Limits {
-    pub fn count(&mut self, token: &str, plan: Plan, now: Time) -> Allowance {
+    /// `an_hour` takes the place of what the plan allows.
+    pub fn count(&mut self, token: &str, plan: Plan, an_hour: Option<u32>, now: Time) -> Allowance {
         let hour = self
             .hours
             .entry(token.to_string())
@@ -50,13 +51,14 @@ impl Limits {
             .entry(token.to_string())
             .or_default()
             .turned(now, 1000);
-        let limit = plan.requests_per_hour();
+        let limit = an_hour.unwrap_or(plan.requests_per_hour());
         let resets = hour.began.plus_milliseconds(HOUR);
         let retry_after_seconds = if hour.used >= limit {
             Some(((resets.0 - now.0) / 1000).max(1) as u32)
-        } else if plan
-            .requests_per_second()
-            .is_some_and(|most| second.used >= most)
+        } else if an_hour.is_none()
+            && plan
+                .requests_per_second()
+                .is_some_and(|most| second.used >= most)
         {
             Some(1)
         } else {

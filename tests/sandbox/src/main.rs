@@ -2,7 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{self, Next};
 use clap::Parser;
 use sandbox::{Faults, PATH, Sandbox, Seed, Time, Upstream};
 use tokio::signal::unix::{SignalKind, signal};
@@ -29,17 +33,25 @@ struct Options {
     /// Where ids come from.
     #[arg(long, default_value_t = 1)]
     random: u64,
+    /// How many milliseconds a request is on its way.
+    #[arg(long, default_value_t = 0)]
+    latency: u64,
+    /// Print the moment of every request that changed something, in milliseconds since 1970.
+    #[arg(long)]
+    tell: bool,
 }
 
 fn main() -> ExitCode {
     let run = || -> Result<(), String> {
-        let sandbox = sandbox(&Options::parse())?;
+        let options = Options::parse();
+        let (sandbox, port) = sandbox(&options)?;
+        let router = distant(&sandbox, &options);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
         runtime
             .map_err(|error| format!("cannot start tokio: {error}"))?
-            .block_on(serve(sandbox.0, sandbox.1))
+            .block_on(serve(router, port))
     };
     match run() {
         Ok(()) => ExitCode::SUCCESS,
@@ -87,7 +99,31 @@ fn parse_faults(text: &str) -> Result<Faults, String> {
     Ok(Faults::seeded(seed, rate))
 }
 
-async fn serve(sandbox: Sandbox, port: u16) -> Result<(), String> {
+/// The sandbox at the end of a long line, which tells what passes.
+fn distant(sandbox: &Sandbox, options: &Options) -> Router {
+    let latency = Duration::from_millis(options.latency);
+    let teller = options.tell.then(|| sandbox.clone());
+    sandbox
+        .router()
+        .layer(middleware::from_fn(move |request: Request, next: Next| {
+            let teller = teller.clone();
+            async move {
+                tokio::time::sleep(latency).await;
+                let Some(sandbox) = teller else {
+                    return next.run(request).await;
+                };
+                let before = sandbox.effects().len();
+                let now = Time::now();
+                let response = next.run(request).await;
+                if sandbox.effects().len() > before {
+                    println!("changed at {}", now.0);
+                }
+                response
+            }
+        }))
+}
+
+async fn serve(router: Router, port: u16) -> Result<(), String> {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port))
         .await
         .map_err(|error| format!("cannot listen on port {port}: {error}"))?;
@@ -98,7 +134,7 @@ async fn serve(sandbox: Sandbox, port: u16) -> Result<(), String> {
         .map_err(|error| format!("cannot watch for SIGTERM: {error}"))?;
     println!("sandbox listening on http://{address}{PATH}");
     tokio::select! {
-        served = async { axum::serve(listener, sandbox.router()).await } => served.map_err(|error| format!("cannot serve: {error}")),
+        served = async { axum::serve(listener, router).await } => served.map_err(|error| format!("cannot serve: {error}")),
         _ = tokio::signal::ctrl_c() => Ok(()),
         _ = terminate.recv() => Ok(()),
     }

@@ -14,6 +14,8 @@ use crate::time::Time;
 pub struct Seed {
     pub start: Time,
     pub plan: Plan,
+    /// How many requests an hour a token has, where that is not what the plan allows.
+    pub requests_per_hour: Option<u32>,
     pub timings: Timings,
     pub workspace: WorkspaceSeed,
     pub regions: Vec<RegionSeed>,
@@ -69,6 +71,7 @@ impl Default for Seed {
         Seed {
             start: Time(1_795_399_200_000), // 2026-11-23T02:00:00Z
             plan: Plan::Pro,
+            requests_per_hour: None,
             timings: Timings::default(),
             workspace: WorkspaceSeed::default(),
             regions: regions(),

@@ -172,6 +172,7 @@ impl World {
         let allowance = self.limits.count(
             caller.token.as_deref().unwrap_or(""),
             self.state.seed.plan,
+            self.state.seed.requests_per_hour,
             self.state.now,
         );
         if allowance.retry_after_seconds.is_some() {
@@ -217,8 +218,12 @@ impl World {
         if self.state.switches.aliases_count {
             let token = caller.token.clone().unwrap_or_default();
             for _ in 1..operation.selection_set.selections.len() {
-                self.limits
-                    .count(&token, self.state.seed.plan, self.state.now);
+                self.limits.count(
+                    &token,
+                    self.state.seed.plan,
+                    self.state.seed.requests_per_hour,
+                    self.state.now,
+                );
             }
         }
         let caller = if asks_only_schema(operation) {

@@ -64,7 +64,24 @@ fn a_push_converges_a_problem_keeps_the_last_good_commit_and_a_revert_goes_back(
         made.iter().any(|it| it["what"]["event"] == "made"),
         "{made:#?}"
     );
+    let url = running.url();
+    let asks = |more: &[&str]| {
+        let mut all = vec!["status"];
+        all.extend(more);
+        all.extend(["--url", &url]);
+        stage.order_of(&all)
+    };
+    let status = asks(&["production"]).exits(0);
+    let status = status.prints("production").prints("COMMIT");
+    status.prints("Revert").prints("looks again");
+    let json = asks(&["production", "-o", "json"]).exits(0).out;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["kind"], "EnvironmentView");
+    asks(&[]).exits(0).prints("production  inStep");
+    asks(&["staging"]).exits(2).says("no such environment");
     running.ends_within(Duration::from_secs(10));
+    let gone = stage.order_of(&["status", "production", "--url", &url]);
+    gone.exits(2).says("no controller at");
     assert_eq!(stage.told("led"), 1, "{:#?}", stage.events());
     stage.kept_its_secrets();
 }

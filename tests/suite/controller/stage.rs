@@ -185,6 +185,11 @@ impl Stage {
         self.kept(self.scene.run(&all))
     }
 
+    /// A command that has what it needs.
+    pub fn order_of(&self, arguments: &[&str]) -> Ran {
+        self.kept(self.scene.run(arguments))
+    }
+
     /// `reconciler reconcile` to that controller.
     pub fn reconcile(&self, running: &Running) -> Ran {
         let ran = self
