@@ -4,4 +4,6 @@ mod commits;
 mod killed;
 mod orders;
 mod pair;
+mod scenarios;
 mod stage;
+mod window;

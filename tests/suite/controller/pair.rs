@@ -9,7 +9,7 @@ const STAGES: u64 = 15;
 const ROUNDS: u64 = 2;
 
 /// How many show production as theirs.
-fn leaders(stage: &Stage, both: &[Running; 2]) -> usize {
+pub fn leaders(stage: &Stage, both: &[Running; 2]) -> usize {
     let shows = |running: &&Running| stage.api(running, "")["environment"] == "production";
     both.iter().filter(shows).count()
 }
