@@ -20,6 +20,7 @@ use crate::status::conditions::Known;
 use crate::status::event::{Event, What};
 use crate::status::view::{Commit, NotAccepted, ServiceHealth, View};
 use crate::store::Store;
+use crate::store::journal::Journal;
 use crate::store::lease::Lease;
 use crate::world::Failure;
 use crate::world::health::Healths;
@@ -76,6 +77,8 @@ struct Unseen {
 
 /// So many looks in a row may fail before people are told: one may be chance.
 const OFTEN: u32 = 3;
+/// So long the journal gets to hold what was told.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Led {
     /// A new one; a look is due.
@@ -222,7 +225,7 @@ impl Led {
             secrets: self.secrets.clone(),
             health,
             memory: std::mem::take(&mut self.memory),
-            lease: self.lease.take(),
+            lease: self.lease.clone(),
             picture: None,
             done: self.done.take(),
             before: self.before.take(),
@@ -340,17 +343,26 @@ impl Led {
         events
     }
 
-    /// Leaves what people were told to whoever leads it next.
-    pub fn keep_picture(&self, store: &Store) {
-        let Some(picture) = self.picture.clone() else {
-            return;
-        };
+    /// Leaves what people were told to whoever leads it next; not before the journal holds it, for what counts as told is not told again.
+    pub fn keep_picture(
+        &self,
+        store: &Store,
+        journal: &Journal<Event>,
+        clock: &Clock,
+    ) -> impl Future<Output = ()> + use<> {
+        let (picture, lease) = (self.picture.clone(), self.lease.clone());
         let (store, key) = (store.clone(), told_key(self.name()));
-        tokio::spawn(async move {
+        let (journal, clock) = (journal.clone(), clock.clone());
+        async move {
+            journal.flush(&clock, PATIENCE).await;
+            // Where it was lost, somebody else knows better.
+            if !lease.is_some_and(|lease| lease.lasts(Duration::ZERO)) {
+                return;
+            }
             if let Err(failure) = store.save(&key, &picture).await {
                 tracing::warn!(%failure, "what people were told could not be written to the store");
             }
-        });
+        }
     }
 
     /// How it is shown.

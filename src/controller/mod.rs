@@ -18,6 +18,7 @@ use crate::providers::railway::{Allowance, Client, TOGETHER};
 use crate::providers::{health, notify};
 use crate::repository::{Accepted, Id, Verdict};
 use crate::serve::{Asked, Board, Command, Git, Look, Metrics, Order};
+use crate::status::Status;
 use crate::status::event::Event;
 use crate::status::view::{Commit, NotAccepted, ServiceHealth};
 use crate::store::Store;
@@ -39,7 +40,8 @@ use settings::Settings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 
 /// Asks of many environments at once whether anything moved, and knows the budget.
 #[async_trait]
@@ -123,6 +125,8 @@ pub struct Controller {
     beat_until: Option<Timestamp>,
     is_beating: bool,
     passes: usize,
+    /// What people were told, on its way to the store.
+    keeping: JoinSet<()>,
     pruned: Timestamp,
     minded: Timestamp,
     sender: mpsc::UnboundedSender<Happened>,
@@ -148,6 +152,14 @@ enum Happened {
     News(Result<News, String>),
     Orders(BTreeMap<String, Timestamp>),
     Passed(Box<Passed>),
+    /// A look shows what somebody changed, and it is about to be undone.
+    Drifts {
+        name: String,
+        status: Box<Status>,
+        told: oneshot::Sender<()>,
+    },
+    /// It is written that everything of a commit is done.
+    Marked(String, marks::Done),
     Beaten(Vec<String>, Result<Vec<Option<Pulse>>, Failure>),
 }
 
@@ -157,6 +169,8 @@ const TICK: Duration = Duration::from_secs(5);
 const MINDING: Duration = Duration::from_secs(2);
 /// How long passes get to end when the process shall.
 const PATIENCE: Duration = Duration::from_secs(8);
+/// How long the store gets for what was told, each time.
+const MOMENT: Duration = Duration::from_secs(2);
 
 impl Controller {
     /// One that has not begun.
@@ -170,6 +184,7 @@ impl Controller {
                 member: tools.member.clone(),
                 reader: tools.reader.clone(),
                 own_service: tools.settings.own_service.clone(),
+                teller: sender.clone(),
             },
             environments: BTreeMap::new(),
             approved: tools.settings.approved.clone(),
@@ -187,6 +202,7 @@ impl Controller {
             beat_until: None,
             is_beating: false,
             passes: 0,
+            keeping: JoinSet::new(),
             pruned: now,
             minded: now,
             sender,
@@ -306,7 +322,8 @@ impl Controller {
     /// What another may lead by now is shown as ours no longer: this process stood still, or the store did.
     fn drop_lost(&mut self) {
         let now = self.now();
-        let has_lost = |led: &Led| led.lease.is_some() && !led.leads();
+        // A pass finds out by itself.
+        let has_lost = |led: &Led| led.lease.is_some() && !led.leads() && !led.is_running();
         let lost = self
             .environments
             .iter_mut()
@@ -512,6 +529,8 @@ impl Controller {
             Happened::News(news) => self.news(news),
             Happened::Orders(orders) => self.ordered(orders),
             Happened::Passed(passed) => self.passed(*passed),
+            Happened::Drifts { name, status, told } => self.drifts(&name, *status, told),
+            Happened::Marked(name, mark) => self.marked(&name, mark),
             Happened::Beaten(names, pulses) => self.beaten(&names, pulses),
         }
     }
@@ -729,6 +748,8 @@ impl Controller {
         self.passes -= 1;
         let now = self.now();
         let name = passed.work.name.clone();
+        // Another may be in force by now, of which nothing is done yet.
+        let commit = passed.work.in_force.commit;
         let begun = passed.begun;
         let took = now.duration_since(begun).unsigned_abs();
         let kind = counted(&passed);
@@ -761,14 +782,31 @@ impl Controller {
             watch.reached(begun, now);
             drop(watch);
             if sight.is_done {
-                self.done(&name);
+                self.done(&name, commit);
             }
         }
         self.tell(&name);
         self.line_up(&name);
         let leads = |led: &Led| led.lease.is_some();
-        let leads = self.environments.get(&name).is_some_and(leads);
-        self.tools.board.lead(&name, leads);
+        if self.environments.get(&name).is_some_and(leads) {
+            self.tools.board.lead(&name, true);
+        } else {
+            // The lease may have been lost on the way: what is known of it here is old, and somebody else shows it.
+            self.tools.board.forget(&name);
+        }
+    }
+
+    /// Tells what somebody changed, and says so when the journal holds it.
+    fn drifts(&mut self, name: &str, status: Status, told: oneshot::Sender<()>) {
+        if let Some(led) = self.environments.get_mut(name) {
+            led.status = Some(status);
+        }
+        self.tell(name);
+        let (journal, clock) = (self.tools.journal.clone(), self.tools.clock.clone());
+        tokio::spawn(async move {
+            journal.flush(&clock, MOMENT).await;
+            let _ = told.send(());
+        });
     }
 
     /// A look has succeeded: whoever watches the controller is told so.
@@ -786,29 +824,42 @@ impl Controller {
         }
     }
 
-    /// Everything of the commit in force is done: what it does not declare is gone, and is not taken away again.
-    fn done(&mut self, name: &str) {
+    /// Everything of a commit is done: what it does not declare is gone, and is not taken away again.
+    fn done(&self, name: &str, commit: Id) {
         let now = self.now();
-        let Some(led) = self.environments.get_mut(name) else {
+        let Some(led) = self.environments.get(name) else {
             return;
         };
-        let commit = led.in_force.commit.to_string();
+        let commit = commit.to_string();
         let Some(lease) = &led.lease else { return };
         if led.done == Some(Some(commit.clone())) {
             return;
         }
         let mark = marks::Done {
-            commit: commit.clone(),
+            commit,
             epoch: lease.epoch(),
             at: now,
         };
-        led.done = Some(Some(commit));
         let marks = Marks::of(&self.tools.store, name);
+        let (name, sender) = (name.to_owned(), self.sender.clone());
         tokio::spawn(async move {
-            if let Err(failure) = marks.set_done(&mark).await {
-                tracing::warn!(%failure, "that the commit is done could not be written to the store");
+            match marks.set_done(&mark).await {
+                Ok(_) => drop(sender.send(Happened::Marked(name, mark))),
+                // The next look tries again.
+                Err(failure) => {
+                    tracing::warn!(%failure, "that the commit is done could not be written to the store");
+                }
             }
         });
+    }
+
+    fn marked(&mut self, name: &str, mark: marks::Done) {
+        if let Some(led) = self.environments.get_mut(name)
+            && let Some(lease) = &led.lease
+            && lease.epoch() == mark.epoch
+        {
+            led.done = Some(Some(mark.commit));
+        }
     }
 
     /// Tells what has changed since people were told last, and shows it.
@@ -821,9 +872,7 @@ impl Controller {
             return;
         };
         let events = led.told(&health, &by, now);
-        if !events.is_empty() {
-            led.keep_picture(&self.tools.store);
-        }
+        let has_news = !events.is_empty();
         if led.leads() {
             let next = led
                 .agenda
@@ -836,6 +885,12 @@ impl Controller {
         }
         for event in events {
             self.publish(name, event);
+        }
+        if has_news && let Some(led) = self.environments.get(name) {
+            let tools = &self.tools;
+            while self.keeping.try_join_next().is_some() {}
+            self.keeping
+                .spawn(led.keep_picture(&tools.store, &tools.journal, &tools.clock));
         }
     }
 
@@ -954,6 +1009,11 @@ impl Controller {
             () = ended => {}
             () = clock.sleep(PATIENCE) => {}
         }
+        let kept = async { while self.keeping.join_next().await.is_some() {} };
+        tokio::select! {
+            () = kept => {}
+            () = clock.sleep(MOMENT) => {}
+        }
         for led in self.environments.values_mut() {
             if let Some(lease) = led.lease.take()
                 && let Err(failure) = lease.release(&self.tools.member).await
@@ -964,10 +1024,7 @@ impl Controller {
         if let Err(failure) = self.tools.member.leave().await {
             tracing::warn!(%failure, "the store could not be told that this controller ends");
         }
-        self.tools
-            .journal
-            .flush(&clock, Duration::from_secs(2))
-            .await;
+        self.tools.journal.flush(&clock, MOMENT).await;
     }
 }
 

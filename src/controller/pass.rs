@@ -1,5 +1,6 @@
 //! One pass of one environment: take the lease, see what people left, look, act, and say what came of it.
 
+use super::Happened;
 use super::agenda::Next;
 use super::manifests::Reader;
 use crate::clock::Clock;
@@ -29,6 +30,7 @@ use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
 
 /// What a pass is made with.
 pub struct Work {
@@ -75,6 +77,8 @@ pub struct Ground {
     pub reader: Reader,
     /// Railway's id of the service that this process runs in, where it runs there.
     pub own_service: Option<String>,
+    /// Who tells people.
+    pub(super) teller: mpsc::UnboundedSender<Happened>,
 }
 
 /// What came of a pass.
@@ -180,6 +184,10 @@ async fn made(work: &mut Work, marks: &mut stance::Marks, ground: &Ground) -> Re
     }
     work.memory
         .planned(&looked.plan, &looked.world, ground.clock.now());
+    if !looked.plan.writes.is_empty() && !looked.plan.drift.is_empty() {
+        let status = pass.tell(&mut looked).await;
+        tell_first(&work.name, status, ground).await;
+    }
     let outcomes = if looked.plan.writes.is_empty() || work.interrupt.is_set() {
         Vec::new()
     } else {
@@ -227,6 +235,19 @@ async fn stranger(
         .and_then(Option::as_ref)
         .is_some_and(|resumed| at <= resumed.at);
     (!is_over).then(|| stance::stranger(&work.name, commit, at))
+}
+
+/// What somebody changed is told before it is undone: afterwards no look shows it any more, and whoever takes over would never know.
+async fn tell_first(name: &str, status: Status, ground: &Ground) {
+    let (told, is_told) = oneshot::channel();
+    let drifts = Happened::Drifts {
+        name: name.to_owned(),
+        status: Box::new(status),
+        told,
+    };
+    if ground.teller.send(drifts).is_ok() {
+        let _ = is_told.await;
+    }
 }
 
 /// A controller that restarts or closes itself would leave everything half done (design rule 21).

@@ -2,6 +2,7 @@
 //!
 //! Only a controller follows a [`Course`]; for a person who applies, every difference is made at once.
 
+use super::write::commit_of;
 use super::{Plan, freeze};
 use crate::kinds::environment::drift::Heal;
 use crate::kinds::step::{Ask, Cause, PUT_BACK, Step};
@@ -99,6 +100,9 @@ pub fn hold(
         }
         if railway.history == Seen::Unasked {
             plan.questions.insert(Question::History.into());
+            continue;
+        }
+        if is_late(step, railway, plan.commit.as_deref()) {
             continue;
         }
         let Some(mut drifted) = course.judged(step, action, railway, content, heal, now) else {
@@ -402,22 +406,40 @@ fn fought(flips: &BTreeSet<Timestamp>, now: Timestamp) -> Option<u32> {
     begun.then_some(u32::try_from(times.len()).unwrap_or(u32::MAX))
 }
 
-/// The patches of other people that touched what a step is about since our last one, newest first.
-fn by_hand<'a>(step: &Step, railway: &'a Railway) -> Vec<&'a Patch> {
-    let Some(history) = railway.history.facts() else {
-        return Vec::new();
+/// Whether a patch of ours brought it about that was sent for another commit, and came after one for the commit that is in force: it was on its way
+/// while the lease passed to another (see [`crate::providers::fenced`]). Nobody chose it, so it is not drift, and waits for nothing.
+fn is_late(step: &Step, railway: &Railway, commit: Option<&str>) -> bool {
+    let Some(commit) = commit else {
+        return false;
     };
+    let is_of_now = |patch: &Patch| commit_of(&patch.message).map(|of| commit.starts_with(of));
+    let Some(newest) = touching(step, railway).next() else {
+        return false;
+    };
+    let patches = railway.history.facts().map(|history| &history.patches);
+    let before = patches.into_iter().flatten();
+    let mut before = before.skip_while(|patch| patch.id != newest.id).skip(1);
+    is_of_now(newest) == Some(false) && before.any(|patch| is_of_now(patch) == Some(true))
+}
+
+/// The patches that touched what a step is about, newest first.
+fn touching<'a>(step: &'a Step, railway: &'a Railway) -> impl Iterator<Item = &'a Patch> {
     let id = match railway.services.get(&step.of.name) {
-        Some(Seen::Facts(service)) if step.of.kind == "Service" => service.id.as_str(),
-        _ if step.of.kind == "Environment" => "",
-        _ => return Vec::new(),
+        Some(Seen::Facts(service)) if step.of.kind == "Service" => Some(service.id.as_str()),
+        _ if step.of.kind == "Environment" => Some(""),
+        _ => None,
     };
-    let touches = |patch: &&Patch| {
-        let fields = patch.touched.get(id);
+    let patches = railway.history.facts().map(|history| &history.patches);
+    patches.into_iter().flatten().filter(move |patch| {
+        let fields = id.and_then(|id| patch.touched.get(id));
         patch.state == PatchState::Committed
             && fields.is_some_and(|fields| fields.iter().any(|it| it.to_string() == step.field))
-    };
-    let mut newest = history.patches.iter().filter(touches).peekable();
+    })
+}
+
+/// The patches of other people that touched what a step is about since our last one, newest first.
+fn by_hand<'a>(step: &'a Step, railway: &'a Railway) -> Vec<&'a Patch> {
+    let mut newest = touching(step, railway).peekable();
     // Where the newest is ours, the difference came past the patches.
     if newest
         .peek()

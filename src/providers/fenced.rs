@@ -1,7 +1,9 @@
 //! Lets writes through only while the lease surely lasts longer than the longest request.
 //!
 //! One window cannot be fenced: a process that is stopped after the check and before its request leaves, and goes on after its lease has passed to
-//! another, sends that one request late. Railway takes no epoch that would refuse it. See [`crate::store`] for what that can do.
+//! another, sends that one request late, and nothing after it. Railway takes no epoch that would refuse it. What is set as git says it changes nothing;
+//! what an older commit had asked for is put right by the next look of the other (see [`crate::plan::drift`]); a deployment or a restart happens once
+//! more. See [`crate::store`] for why there is no other window.
 
 use super::{Provider, Scope, Secrets};
 use crate::interrupt::Stop;

@@ -137,7 +137,8 @@ fn exchange(file: &Path, beside: &Path, bytes: &[u8], seen: &Version) -> Result<
 }
 
 const PAUSE: Duration = Duration::from_millis(2);
-const TRIES: u32 = 1000;
+/// Sixteen of one process meet in the probe at its start, and each may wait for a slow disk.
+const TRIES: u32 = 2000;
 
 /// Held until it is dropped, or the process ends.
 fn lock(beside: &Path) -> Result<File, Failure> {

@@ -5,4 +5,6 @@ mod direct;
 mod killed;
 mod orders;
 mod pair;
+mod scenarios;
 mod stage;
+mod window;

@@ -21,7 +21,7 @@ pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn runbook() -> String {
+pub fn runbook() -> String {
     fs::read_to_string(repository().join("tests/sandbox/seeds/runbook.yaml")).unwrap()
 }
 

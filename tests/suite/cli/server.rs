@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 /// What a request meets before the sandbox sees it.
 #[derive(Clone)]
@@ -23,6 +24,10 @@ pub enum Meets {
     Words(u16, &'static str, String),
     /// So many bytes of an answer.
     Flood(usize),
+    /// It is processed, then this happens, and it is never answered.
+    LastBefore(Arc<dyn Fn() + Send + Sync>),
+    /// It is on its way until this says so, and is processed then.
+    Late(watch::Receiver<bool>),
 }
 
 type Guard = dyn Fn(usize, &str) -> Meets + Send + Sync;
@@ -157,6 +162,20 @@ impl Railway {
                     write(&mut stream, &response).await
                 }
                 Meets::Flood(size) => flood(&mut stream, size).await,
+                Meets::LastBefore(happens) => {
+                    let _ = self.handle(request).await;
+                    happens();
+                    return forever().await;
+                }
+                Meets::Late(mut arrives) => {
+                    if arrives.wait_for(|arrives| *arrives).await.is_err() {
+                        return;
+                    }
+                    match self.handle(request).await {
+                        Ok(response) => write(&mut stream, &response).await,
+                        Err(_) => return,
+                    }
+                }
             };
             if written.is_err() {
                 return;

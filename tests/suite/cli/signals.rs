@@ -17,7 +17,7 @@ pub fn signal(child: &Child, name: &str) {
     assert!(sent.unwrap().success());
 }
 
-fn is_write(body: &str) -> bool {
+pub fn is_write(body: &str) -> bool {
     body.contains("\"mutation ") || body.contains("mutation Patch")
 }
 

@@ -1,8 +1,12 @@
 //! What git says is carried out: a scale, a revert, a removal, a problem, a webhook, and an end on request.
 
-use super::stage::{ON_CALL, QUICK, WEBHOOK, stage};
+use super::stage::{ON_CALL, QUICK, WEBHOOK, WORKER, stage, staged};
+use crate::cli::server::Meets;
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::sync::watch;
 
 #[test]
 fn a_push_converges_a_problem_keeps_the_last_good_commit_and_a_revert_goes_back() {
@@ -155,6 +159,49 @@ fn a_signed_push_is_looked_at_without_waiting_for_the_timer() {
         200,
         "the same signed body again"
     );
+    running.ends_within(Duration::from_secs(10));
+    stage.kept_its_secrets();
+}
+
+#[test]
+fn a_commit_that_comes_into_force_during_a_look_is_not_taken_for_done() {
+    let stage = staged(|scene| {
+        scene.replace("production/environment.yaml", "heal: 10m", "heal: never");
+        scene.replace(
+            "production/sizes.yaml",
+            "variables: {",
+            "variables: { FEATURE: \"on\",",
+        );
+    });
+    let running = stage.start("one", ON_CALL);
+    stage.until_done();
+    // Who made what stays is asked last of all: the look knows already that everything of its commit is done.
+    stage.dashboard(WORKER, "LOG_LEVEL", "debug");
+    let (answer, answers) = watch::channel(false);
+    let is_asked = Arc::new(AtomicBool::default());
+    let asked = is_asked.clone();
+    stage.scene.railway.guarded(move |_, body| {
+        if body.contains("query Authors") {
+            asked.store(true, Ordering::SeqCst);
+            return Meets::Late(answers.clone());
+        }
+        Meets::Sandbox
+    });
+    stage.reconcile(&running).exits(0);
+    stage.until("it asks who it was", || is_asked.load(Ordering::SeqCst));
+
+    stage
+        .scene
+        .replace("production/sizes.yaml", " FEATURE: \"on\",", "");
+    let head = stage.push("The feature needs no switch");
+    assert_eq!(stage.webhook(&running, WEBHOOK, "1"), 202);
+    stage.until("the commit is in force", || {
+        stage.stored("in-force.json")["commits"]["production"] == head
+    });
+    answer.send(true).unwrap();
+
+    stage.until_done();
+    assert_eq!(stage.variable("web", "FEATURE"), None, "{}", stage.logs());
     running.ends_within(Duration::from_secs(10));
     stage.kept_its_secrets();
 }

@@ -3,8 +3,8 @@
 use super::stage::{Chance, QUICK, Stage, stage};
 use std::time::Duration;
 
-const STAGES: u64 = 15;
-const KILLS: u64 = 2;
+const STAGES: u64 = 30;
+const KILLS: u64 = 1;
 
 /// A commit that makes one deployment of web and worker, or one more of web, or none; how many of each.
 pub fn change(stage: &Stage, round: u64, chance: &mut Chance) -> (usize, usize) {

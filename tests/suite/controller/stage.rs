@@ -4,7 +4,7 @@ use crate::cli::scene::{Ran, Scene, git, scene, stopwatch};
 use crate::cli::secrets::forms;
 use crate::cli::signals::signal;
 use hmac::{Hmac, KeyInit, Mac};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::Sha256;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -18,6 +18,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 
+/// Railway's ids of services of the runbook.
+pub const WEB: &str = "5e27a000-0000-4000-8000-0000000000a1";
+pub const WORKER: &str = "5e27a000-0000-4000-8000-0000000000a2";
 pub const TOKEN: &str = "canary-token-of-the-page-2f7c1e";
 pub const WEBHOOK: &str = "canary-secret-of-the-webhook-91b4d07e";
 /// As long as requests of two seconds allow.
@@ -31,6 +34,7 @@ pub const ON_CALL: &[&str] = &["--fetch-every", "1h"];
 pub struct Stage {
     pub scene: Scene,
     base: TempDir,
+    head: Mutex<String>,
     answers: Mutex<Vec<String>>,
     started: AtomicUsize,
 }
@@ -42,8 +46,13 @@ pub fn stage() -> Stage {
 
 /// The same, with something changed before the first push.
 pub fn staged(change: impl Fn(&Scene)) -> Stage {
-    let base = tempfile::tempdir().unwrap();
-    let scene = scene()
+    stage_of(scene(), change)
+}
+
+/// The same, on a Railway of one's own.
+pub fn stage_of(scene: Scene, change: impl Fn(&Scene)) -> Stage {
+    let base = in_memory();
+    let scene = scene
         .set("RECONCILER_REQUEST_TIMEOUT", "2s")
         .set("RECONCILER_LOG", "info")
         .set("RECONCILER_LISTEN", "127.0.0.1:0")
@@ -63,11 +72,17 @@ pub fn staged(change: impl Fn(&Scene)) -> Stage {
     let stage = Stage {
         scene,
         base,
+        head: Mutex::default(),
         answers: Mutex::default(),
         started: AtomicUsize::default(),
     };
     stage.push("Begin");
     stage
+}
+
+/// A folder in memory where the system has one: dozens of controllers that prove their stores at once would wait for the disk more than for anything else.
+fn in_memory() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
 }
 
 impl Stage {
@@ -77,7 +92,7 @@ impl Stage {
         git(at, &["add", "--all"]);
         git(at, &["commit", "--quiet", "--message", subject]);
         git(at, &["push", "--quiet", "origin", "HEAD:main"]);
-        self.head()
+        self.keep_head()
     }
 
     /// Takes the newest commit back.
@@ -85,11 +100,18 @@ impl Stage {
         let at = self.scene.home.path();
         git(at, &["revert", "--no-edit", "HEAD"]);
         git(at, &["push", "--quiet", "origin", "HEAD:main"]);
-        self.head()
+        self.keep_head()
     }
 
+    fn keep_head(&self) -> String {
+        let head = git(self.scene.home.path(), &["rev-parse", "HEAD"]);
+        self.head.lock().unwrap().clone_from(&head);
+        head
+    }
+
+    /// The newest commit, without asking git: this is asked again and again.
     pub fn head(&self) -> String {
-        git(self.scene.home.path(), &["rev-parse", "HEAD"])
+        self.head.lock().unwrap().clone()
     }
 
     pub fn scale(&self, from: usize, to: usize) {
@@ -110,6 +132,27 @@ impl Stage {
         let text: String = others.map(|other| format!("{other}\n")).collect();
         self.scene
             .write("production/environment.yaml", format!("{text}  {line}\n"));
+    }
+
+    /// Somebody changes a variable of a service in Railway's dashboard, and deploys that.
+    pub fn dashboard(&self, service: &str, name: &str, value: &str) {
+        let query = "mutation($environment: String!, $patch: EnvironmentConfig!) { environmentPatchCommit(environmentId: $environment, patch: $patch, commitMessage: \"looking for the loop\") }";
+        let body = json!({ "query": query, "variables": {
+            "environment": "5e27a000-0000-4000-8000-0000000000e1",
+            "patch": { "services": { service: { "variables": { name: { "value": value } } } } },
+        } });
+        let request = http::Request::post("/graphql/v2?source=dashboard")
+            .header("authorization", "Bearer account-token")
+            .header("content-type", "application/json")
+            .body(body.to_string().into())
+            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let answer = runtime.block_on(self.scene.railway.sandbox.handle(request));
+        let answer = String::from_utf8(answer.unwrap().into_body().to_vec()).unwrap();
+        assert!(!answer.contains("errors"), "{answer}");
     }
 
     pub fn store(&self) -> PathBuf {
@@ -170,6 +213,11 @@ impl Stage {
             child: command.spawn().unwrap(),
             log,
         }
+    }
+
+    /// Whether any controller was started.
+    pub fn has_begun(&self) -> bool {
+        self.started.load(Ordering::SeqCst) > 0
     }
 
     fn log(&self) -> PathBuf {
