@@ -190,9 +190,14 @@ impl Step {
         !self.deploys.is_empty()
     }
 
+    /// The part that the step is about.
+    pub fn part(&self) -> String {
+        format!("{} {}", self.of, self.field)
+    }
+
     /// What the step is for, the same from the first look to the last: a repeat of it is recognised by this.
     pub fn intent(&self) -> String {
-        let mut intent = format!("{} {}", self.of, self.field);
+        let mut intent = self.part();
         if let Some(to) = &self.to {
             intent.push_str(" → ");
             intent.push_str(to);

@@ -74,11 +74,6 @@ struct Trace {
 const OFTEN: usize = 3;
 const SPAN: Duration = Duration::from_secs(600);
 
-/// The part that a step is about.
-fn part(step: &Step) -> String {
-    format!("{} {}", step.of, step.field)
-}
-
 /// Notes every step that did not come from git, and lets those to make wait for their time.
 pub fn hold(
     plan: &mut Plan,
@@ -198,12 +193,12 @@ impl Course {
         if self.digest != content.digest {
             return !self.is_known(step);
         }
-        self.pending.contains(&part(step)) || follows(action) && self.is_under_way(step)
+        self.pending.contains(&step.part()) || follows(action) && self.is_under_way(step)
     }
 
     /// Whether the looks before have shown the very same out of step by itself.
     fn is_known(&self, step: &Step) -> bool {
-        let known = self.drifted.get(&part(step));
+        let known = self.drifted.get(&step.part());
         known.is_some_and(|trace| trace.is_there && trace.intent == step.intent())
     }
 
@@ -224,10 +219,10 @@ impl Course {
         heal: Heal,
         now: Timestamp,
     ) -> Option<Drifted> {
-        let trace = self.drifted.get(&part(step));
+        let trace = self.drifted.get(&step.part());
         let seen = trace.filter(|trace| trace.is_there);
         let in_step = seen.map_or(self.whole_at, |seen| seen.in_step);
-        let is_unjudged = self.digest.is_empty() || self.unjudged.contains(&part(step));
+        let is_unjudged = self.digest.is_empty() || self.unjudged.contains(&step.part());
         let mut patches = by_hand(step, railway);
         if let Some(in_step) = in_step.filter(|_| !is_unjudged) {
             // What was in step after them is out of step by something else, which left no patch.
@@ -278,7 +273,7 @@ impl Course {
             .iter()
             .enumerate()
             .filter(|(position, step)| is_out_of_step(step) || plan.drift.contains_key(position))
-            .map(|(position, step)| (part(step), (position, step)))
+            .map(|(position, step)| (step.part(), (position, step)))
             .collect();
         let services = &mut railway.services.values();
         let is_whole = !plan

@@ -36,6 +36,10 @@ pub struct Memory {
 /// How often a step was sent, and when last.
 #[derive(Debug, Clone)]
 struct Sent {
+    /// The part that it is about.
+    part: String,
+    /// What it is for.
+    intent: String,
     at: Timestamp,
     times: u32,
 }
@@ -87,10 +91,18 @@ impl Memory {
         if step.verb == PUT_BACK {
             self.put_back.insert(step.of.name.clone(), now);
         }
-        let sent = self
-            .sent
-            .entry(sending(step))
-            .or_insert(Sent { at: now, times: 0 });
+        let (part, intent) = (step.part(), step.intent());
+        if step.action().is_some_and(sets) {
+            // What asks for something else of the same part is over: asked for again it is new.
+            self.sent
+                .retain(|_, other| other.part != part || other.intent == intent);
+        }
+        let sent = self.sent.entry(sending(step)).or_insert(Sent {
+            part,
+            intent,
+            at: now,
+            times: 0,
+        });
         if now.duration_since(sent.at).unsigned_abs() > SPAN {
             sent.times = 0;
         }
@@ -121,6 +133,18 @@ impl Memory {
     pub fn refused(&mut self, step: &Step, words: &str) {
         self.refused.insert(step.intent(), words.to_owned());
     }
+}
+
+/// Whether an action gives a part another content, and does not only deploy, start or stop what is stored.
+fn sets(action: &Action) -> bool {
+    let Action::Railway(action) = action;
+    matches!(
+        action,
+        railway::Action::Change(_)
+            | railway::Action::SetVariable { .. }
+            | railway::Action::PushToDeploy { .. }
+            | railway::Action::Rollback { .. }
+    )
 }
 
 /// What is sent for a step: its intent, by its action.

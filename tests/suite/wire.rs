@@ -9,4 +9,5 @@ mod releases;
 mod requests;
 mod stories;
 mod switches;
+mod to_and_fro;
 mod traps;
