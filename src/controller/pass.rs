@@ -177,10 +177,10 @@ async fn made(work: &mut Work, marks: &mut stance::Marks, ground: &Ground) -> Re
         refuse_itself(&desired, railway, ground)?;
         work.memory.saw(railway);
     }
-    if let Some(why) = stranger(&looked, work, &stands, ground).await {
-        if let Seen::Facts(railway) = &looked.world.railway {
-            stance::report_only(&mut looked.plan, railway, &why);
-        }
+    if let Some(why) = stranger(&looked, work, &stands, ground).await
+        && let Seen::Facts(railway) = &looked.world.railway
+    {
+        stance::report_only(&mut looked.plan, railway, &why);
     }
     work.memory
         .planned(&looked.plan, &looked.world, ground.clock.now());
