@@ -154,6 +154,12 @@ pub enum Effect {
     Gone,
     /// A kept deployment is started again.
     Instant,
+    /// No job begins, and those that run go on to their end.
+    Pause,
+    /// Jobs begin again.
+    Resume,
+    /// Failed jobs go away.
+    Clear,
     /// Nothing that runs is touched.
     Nothing,
 }
@@ -171,6 +177,9 @@ impl Effect {
             Effect::Stop => "it stops serving",
             Effect::Gone => "it is gone, with everything that it holds",
             Effect::Instant => "instant rollback, nothing is built or pulled",
+            Effect::Pause => "jobs wait; those that run go on to their end",
+            Effect::Resume => "jobs go on",
+            Effect::Clear => "failed jobs go away",
             Effect::Nothing => "nothing that runs is touched",
         }
     }

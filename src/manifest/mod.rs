@@ -71,7 +71,10 @@ impl Desired {
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
         let services = self.documents.services.values();
         let of_services = services.flat_map(|service| service.spec.secrets());
-        self.environment().spec.secret_names().chain(of_services)
+        let redises = self.documents.redises.values();
+        let of_redises = redises.filter_map(|redis| redis.spec.secret());
+        let environment = self.environment().spec.secret_names();
+        environment.chain(of_services).chain(of_redises)
     }
 
     /// A digest of everything that is asked for: the same for the same documents, however they are laid out in files. Secrets are in it by name only.

@@ -147,7 +147,11 @@ fn instead(step: &Step, drifted: &Drifted, now: Timestamp) -> Option<Ask> {
 /// Whether somebody may have brought it about. A one-shot that has come due was asked for by git,
 /// and what stores what runs completes a step of ours.
 fn can_drift(step: &Step, action: &Action) -> bool {
-    let Action::Railway(action) = action;
+    let action = match action {
+        Action::Railway(action) => action,
+        // Jobs grow old by themselves.
+        Action::Redis(action) => return !action.is_piecewise(),
+    };
     !matches!(
         action,
         railway::Action::Store { .. } | railway::Action::Delete { .. }
@@ -175,6 +179,7 @@ fn follows(action: &Action) -> bool {
     !matches!(
         action,
         Action::Railway(railway::Action::Change(_) | railway::Action::PushToDeploy { .. })
+            | Action::Redis(_)
     )
 }
 

@@ -7,8 +7,9 @@ pub mod http;
 pub mod notify;
 pub mod pages;
 pub mod railway;
+pub mod redis;
 
-use crate::plan::write::Write;
+use crate::plan::write::{What, Write};
 use crate::world::secret::Secret;
 use crate::world::{Failure, Question, Seen, World};
 use async_trait::async_trait;
@@ -54,6 +55,8 @@ pub struct Outside {
     pub railway: railway::Client,
     /// The web as customers see it.
     pub pages: Pages,
+    /// The Redis servers.
+    pub redis: redis::Client,
 }
 
 #[async_trait]
@@ -62,6 +65,7 @@ impl Provider for Outside {
         Ok(World {
             railway: Seen::Facts(self.railway.observe(scope).await?),
             pages: BTreeMap::new(),
+            redis: BTreeMap::new(),
             secrets: BTreeMap::new(),
             health: BTreeMap::new(),
         })
@@ -79,6 +83,10 @@ impl Provider for Outside {
                     let page = self.pages.look(&question.url).await;
                     world.pages.insert(question.url.clone(), page);
                 }
+                Question::Redis(question) => {
+                    let server = self.redis.look(question, world).await;
+                    world.redis.insert(question.of.name.clone(), server);
+                }
             }
         }
     }
@@ -89,6 +97,9 @@ impl Provider for Outside {
         write: &Write,
         secrets: &Secrets,
     ) -> Result<(), Failure> {
+        if let What::Redis(action) = &write.what {
+            return self.redis.perform(world, action).await;
+        }
         match &world.railway {
             Seen::Facts(seen) => self.railway.perform(seen, write, secrets).await,
             Seen::Unseen(reason) => Err(Failure::Passing(reason.clone())),

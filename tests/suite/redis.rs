@@ -1,0 +1,9 @@
+//! Real Redis servers, with the queues of real BullMQ on them.
+
+mod bullmq;
+mod failed;
+mod limits;
+mod looks;
+mod pauses;
+pub(super) mod server;
+mod trouble;
