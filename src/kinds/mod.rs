@@ -6,6 +6,7 @@ pub mod approval;
 pub mod demand;
 pub mod difference;
 pub mod environment;
+pub mod glob;
 pub mod maintenance;
 pub mod queue;
 pub mod redis;

@@ -1,10 +1,15 @@
 //! `kind: Redis`: a Redis server, how it is reached, and what it should be like.
 
+pub mod restart;
+mod steps;
+
+pub use steps::steps;
+
 use super::shown::one_line;
-use super::step::{Address, Ask, Asked, Effect, Step};
 use super::variable::Reference;
+use super::written::{Instant, Size};
 use super::{Declared, Documents, Kind, maintenance, queue};
-use crate::world::redis::{At, Of, Question, Server, turned};
+use crate::world::redis::{At, Of, Question, Server, purged, turned};
 use crate::world::{Seen, World};
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -21,6 +26,120 @@ pub struct Spec {
     pub service: Option<String>,
     /// A secret that is its whole address: for a server elsewhere, or where the variables are sealed.
     pub address: Option<SecretAddress>,
+    /// How much it may hold, and what it does when that is reached.
+    pub memory: Option<Memory>,
+    /// How it keeps its data over a restart.
+    pub persistence: Option<Persistence>,
+    /// What no purge touches, whatever its pattern. The keys of declared queues never are.
+    #[serde(default)]
+    #[schemars(length(max = 50), inner(length(min = 1, max = 200)))]
+    pub protect: Vec<String>,
+    /// What may be thrown away, by names that say what it is.
+    #[serde(default)]
+    #[schemars(length(max = 50))]
+    pub caches: BTreeMap<String, Cache>,
+    /// Has been started at or after this time. Its queues are paused meanwhile, and what it holds is on the disk first. Follows the rules of `restartedAfter` of a Service.
+    pub restarted_after: Option<Instant>,
+}
+
+/// How much a server may hold. It is applied to what runs; for the next start the start command of its service must say the same.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
+pub struct Memory {
+    /// The most that it may hold.
+    pub max: Option<Size>,
+    /// What it does when it is full. Queues need `noeviction`.
+    pub policy: Option<Policy>,
+}
+
+/// What a full server does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Policy {
+    /// It takes no more.
+    Noeviction,
+    /// It throws away what was not used for long.
+    AllkeysLru,
+    /// It throws away what is used seldom.
+    AllkeysLfu,
+    /// It throws away anything.
+    AllkeysRandom,
+    /// The same, only of keys that end by themselves.
+    VolatileLru,
+    /// The same, only of keys that end by themselves.
+    VolatileLfu,
+    /// The same, only of keys that end by themselves.
+    VolatileRandom,
+    /// What ends next by itself.
+    VolatileTtl,
+}
+
+impl Policy {
+    /// As the server calls it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Policy::Noeviction => "noeviction",
+            Policy::AllkeysLru => "allkeys-lru",
+            Policy::AllkeysLfu => "allkeys-lfu",
+            Policy::AllkeysRandom => "allkeys-random",
+            Policy::VolatileLru => "volatile-lru",
+            Policy::VolatileLfu => "volatile-lfu",
+            Policy::VolatileRandom => "volatile-random",
+            Policy::VolatileTtl => "volatile-ttl",
+        }
+    }
+}
+
+/// How a server keeps its data over a restart. It is applied to what runs; for the next start the start command of its service must say the same.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
+pub struct Persistence {
+    /// When it writes a whole file: after so many seconds, if so many keys changed; `3600 1`.
+    #[schemars(regex(
+        pattern = r"^[1-9][0-9]{0,6} [1-9][0-9]{0,8}( [1-9][0-9]{0,6} [1-9][0-9]{0,8}){0,4}$"
+    ))]
+    pub save: Option<String>,
+    /// Whether every change goes to the append-only file. It is turned on in what runs before any restart: the other way round the server would start empty.
+    pub append_only: Option<bool>,
+    /// How often that reaches the disk.
+    pub sync: Option<Sync>,
+}
+
+/// How often the append-only file reaches the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Sync {
+    /// With every change.
+    Always,
+    /// Every second.
+    Everysec,
+    /// When the system likes.
+    No,
+}
+
+impl Sync {
+    /// As the server calls it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Sync::Always => "always",
+            Sync::Everysec => "everysec",
+            Sync::No => "no",
+        }
+    }
+}
+
+/// Keys that may be thrown away.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
+pub struct Cache {
+    /// What they look like: `cache:*`.
+    #[schemars(length(min = 1, max = 200))]
+    pub keys: String,
+    /// A whole purge has begun at or after this time. One that has not begun within an hour of it is never begun.
+    pub purged_after: Option<Instant>,
 }
 
 /// A secret that is a whole address: `redis://…` or `rediss://…`.
@@ -40,6 +159,11 @@ kind: Redis
 metadata: { name: main }
 spec:
   service: redis                  # or `address: { from: { secret: REDIS_ADDRESS } }`
+  memory: { max: 400MiB, policy: noeviction }
+  persistence: { save: 3600 1, appendOnly: true, sync: everysec }
+  protect: [\"session:*\"]
+  caches: { pages: { keys: \"cache:*\", purgedAfter: 2026-11-23T03:05:00Z } }
+  restartedAfter: 2026-11-23T03:05:00Z
 ";
 
     fn all(documents: &Documents) -> &BTreeMap<String, Declared<Spec>> {
@@ -94,7 +218,7 @@ pub fn of(declared: &Declared<Spec>) -> Of {
 }
 
 /// Everything that all documents together want to know of one server: whoever asks, asks the same, and it is one round trip.
-fn question(declared: &Declared<Spec>, documents: &Documents, now: Timestamp) -> Question {
+pub fn question(declared: &Declared<Spec>, documents: &Documents, now: Timestamp) -> Question {
     let name = &declared.name;
     let queues = documents.queues.values();
     let maintenances = documents.maintenances.values();
@@ -102,55 +226,16 @@ fn question(declared: &Declared<Spec>, documents: &Documents, now: Timestamp) ->
         .filter_map(|maintenance| maintenance::key(&maintenance.spec, name))
         .flat_map(|key| [key.to_owned(), turned(key)])
         .collect();
+    let caches = declared.spec.caches.iter();
+    let marks = caches.filter(|(_, cache)| cache.purged_after.is_some());
+    let marks = marks.map(|(name, _)| purged(name));
     Question {
         of: of(declared),
         queues: queues
             .filter(|queue| queue.spec.redis == *name)
             .map(|queue| (queue::key(queue), queue::cleared_before(&queue.spec, now)))
             .collect(),
-        keys,
-    }
-}
-
-/// What is to be done about a server itself.
-pub fn steps(
-    declared: &Declared<Spec>,
-    documents: &Documents,
-    world: &World,
-    now: Timestamp,
-) -> Asked {
-    let mut asked = Asked::default();
-    match known(&declared.name, documents, world, now) {
-        Known::Server(_, _) => {}
-        Known::Unseen(reason) => {
-            let ask = Ask::Unseen(reason);
-            asked.steps.push(step(declared, "service", "look at", ask));
-        }
-        Known::Ask(question) => {
-            asked.questions.insert(question.into());
-        }
-    }
-    asked
-}
-
-fn step(declared: &Declared<Spec>, field: &str, verb: &'static str, ask: Ask) -> Step {
-    Step {
-        of: Address {
-            kind: Spec::NAME,
-            name: declared.name.clone(),
-        },
-        field: field.to_owned(),
-        verb,
-        from: None,
-        to: None,
-        why: format!("Redis/{}", declared.name),
-        origin: Some(declared.origin(&[field]).clone()),
-        effect: Effect::Nothing,
-        undo: "revert",
-        deploys: Vec::new(),
-        loses: None,
-        closes: false,
-        after: Vec::new(),
-        ask,
+        keys: keys.into_iter().chain(marks).collect(),
+        counts: BTreeSet::new(),
     }
 }

@@ -160,6 +160,8 @@ pub enum Effect {
     Resume,
     /// Failed jobs go away.
     Clear,
+    /// What a cache holds goes away, and is slow until it is there again.
+    Purge,
     /// Nothing that runs is touched.
     Nothing,
 }
@@ -180,6 +182,7 @@ impl Effect {
             Effect::Pause => "jobs wait; those that run go on to their end",
             Effect::Resume => "jobs go on",
             Effect::Clear => "failed jobs go away",
+            Effect::Purge => "slower until the cache is filled again",
             Effect::Nothing => "nothing that runs is touched",
         }
     }

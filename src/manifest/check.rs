@@ -173,6 +173,7 @@ pub fn meaning(documents: &Documents, now: Timestamp, found: &mut Findings) {
     maintenance::one_owner(maintenances, found);
     for server in redises.values() {
         redis::server(server, environment, found);
+        redis::caches(server, documents, now, found);
     }
     for queue in queues.values() {
         redis::queue(queue, documents, now, found);

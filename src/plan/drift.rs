@@ -149,8 +149,7 @@ fn instead(step: &Step, drifted: &Drifted, now: Timestamp) -> Option<Ask> {
 fn can_drift(step: &Step, action: &Action) -> bool {
     let action = match action {
         Action::Railway(action) => action,
-        // Jobs grow old by themselves.
-        Action::Redis(action) => return !action.is_piecewise(),
+        Action::Redis(action) => return action.can_undo_somebody(),
     };
     !matches!(
         action,
@@ -192,13 +191,23 @@ impl Course {
         if self.digest != content.digest {
             return !self.is_known(step);
         }
-        self.pending.contains(&part(step)) || follows(action) && self.is_under_way(step)
+        self.pending.contains(&part(step))
+            || self.was_out_of_sight(action)
+            || follows(action) && self.is_under_way(step)
     }
 
     /// Whether the looks before have shown the very same out of step by itself.
     fn is_known(&self, step: &Step) -> bool {
         let known = self.drifted.get(&part(step));
         known.is_some_and(|trace| trace.is_there && trace.intent == step.intent())
+    }
+
+    /// Whether the server could not be seen since git asks for this: what differs there may be what git has changed.
+    fn was_out_of_sight(&self, action: &Action) -> bool {
+        match action {
+            Action::Redis(action) => self.pending.contains(&out_of_sight(&action.of.name)),
+            Action::Railway(_) => false,
+        }
     }
 
     /// Whether something of the step's document, or of what all services share, is on its way.
@@ -276,13 +285,19 @@ impl Course {
         if self.digest != content.digest {
             let brought = asked.iter().filter(|(_, step)| !is_drift(step));
             self.pending = brought.map(|(part, _)| part.clone()).collect();
+            self.pending.extend(unseen_servers(plan));
             self.digest.clone_from(&content.digest);
             return;
         }
         let changes = |step: &Step| step.action().is_some_and(|action| !follows(action));
         let added: Vec<String> = asked
             .iter()
-            .filter(|(_, step)| !is_drift(step) && !changes(step.1) && self.is_under_way(step.1))
+            .filter(|(_, step)| {
+                let is_late = |action: &Action| self.was_out_of_sight(action);
+                let is_late = step.1.action().is_some_and(is_late);
+                let follows = !changes(step.1) && self.is_under_way(step.1);
+                !is_drift(step) && (follows || is_late)
+            })
             .map(|(part, _)| part.clone())
             .collect();
         if is_whole {
@@ -329,6 +344,19 @@ impl Course {
             });
         }
     }
+}
+
+/// What stands for everything in a server that cannot be seen.
+fn out_of_sight(server: &str) -> String {
+    format!("Redis/{server} *")
+}
+
+fn unseen_servers(plan: &Plan) -> impl Iterator<Item = String> + '_ {
+    let unseen = plan
+        .steps
+        .iter()
+        .filter(|step| step.of.kind == "Redis" && matches!(step.ask, Ask::Unseen(_)));
+    unseen.map(|step| out_of_sight(&step.of.name))
 }
 
 fn is_out_of_step(step: &Step) -> bool {

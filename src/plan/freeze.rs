@@ -67,7 +67,7 @@ pub fn hold(plan: &mut Plan, desired: &Desired, world: &World, now: Timestamp) {
 fn is_noticed(step: &Step, railway: &Railway) -> bool {
     match (step.effect, step.action()) {
         // Fewer jobs at once are noticed; more are not, and neither is what lets jobs go on.
-        (_, Some(Action::Redis(_))) => step.verb == "lower",
+        (_, Some(Action::Redis(_))) => matches!(step.verb, "lower" | "purge" | "restart"),
         (Effect::Hot, Some(Action::Railway(railway::Action::Change(change)))) => {
             !scales_up(change, railway)
         }

@@ -141,6 +141,7 @@ pub fn plan(desired: &Desired, world: &World, now: Timestamp) -> Plan {
         plan.steps.extend(steps);
         plan.questions.extend(questions);
     }
+    redis::restart::hold(&mut plan.steps, documents, world, now);
     consent::ask(&mut plan, desired, world, now);
     freeze::hold(&mut plan, desired, world, now);
     if removal::is_of_another(desired) {

@@ -535,6 +535,13 @@ fn cases() -> Vec<Case> {
         ),
         beside("A Redis that is nowhere", document("Redis", "main", "{}")),
         beside(
+            "A cache that fits everything, one that fits queues, and a policy that throws jobs away",
+            redis("redis: main\nlibrary: bullmq").replace(
+                "service: redis",
+                "service: redis\n  memory: { max: 1GiB, policy: allkeys-lru }\n  protect: [\"session:*\"]\n  caches: { all: { keys: \"*\" }, b: { keys: \"b*\" }, s: { keys: \"session:web:*\" } }",
+            ),
+        ),
+        beside(
             "A Redis in two places",
             document(
                 "Redis",

@@ -5,5 +5,7 @@ mod failed;
 mod limits;
 mod looks;
 mod pauses;
+mod purges;
 pub(super) mod server;
+mod settings;
 mod trouble;

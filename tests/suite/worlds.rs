@@ -9,7 +9,7 @@ use reconciler::world::railway::{
     RESTARTS, Railway, Ready, RestartPolicy, Service, SettingName, Settings, Source, Staged,
     Status, Variable, Written as WrittenAt,
 };
-use reconciler::world::redis::{Memory, Pause, Persistence, Queue, QueueKey, Server};
+use reconciler::world::redis::{Count, Memory, Pause, Persistence, Queue, QueueKey, Server};
 use reconciler::world::secret::Secret;
 use reconciler::world::{Seen, World};
 use serde::Deserialize;
@@ -90,6 +90,7 @@ struct WrittenServer {
     unsaved: u64,
     queues: BTreeMap<String, WrittenQueue>,
     keys: BTreeMap<String, Option<String>>,
+    counts: BTreeMap<String, u64>,
 }
 
 /// A queue as written, by what its keys begin with; a text says why it cannot be seen.
@@ -398,6 +399,17 @@ impl WrittenServer {
                 .keys
                 .iter()
                 .map(|(key, value)| (key.clone(), Seen::Facts(value.clone())))
+                .collect(),
+            counts: self
+                .counts
+                .iter()
+                .map(|(pattern, keys)| {
+                    let count = Count {
+                        keys: *keys,
+                        is_whole: true,
+                    };
+                    (pattern.clone(), count)
+                })
                 .collect(),
         }
     }

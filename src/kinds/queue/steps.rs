@@ -2,7 +2,7 @@
 
 use super::library::{Known, Limits, known};
 use super::{Spec, kept_from, key};
-use crate::kinds::redis::{self, Known as Server};
+use crate::kinds::redis::{self, Known as Server, restart};
 use crate::kinds::shown::{few, one_line};
 use crate::kinds::step::{Address, Ask, Asked, Cause, Effect, Loss, Step};
 use crate::kinds::written::Instant;
@@ -21,7 +21,7 @@ pub fn steps(
     now: Timestamp,
 ) -> Asked {
     let mut asked = Asked::default();
-    let reasons = reasons(declared, documents);
+    let reasons = reasons(declared, documents, world, now);
     let (of, server) = match redis::known(&declared.spec.redis, documents, world, now) {
         Server::Server(of, server) => (of, server),
         Server::Unseen(reason) => {
@@ -95,7 +95,12 @@ struct Reason<'a> {
 }
 
 /// All reasons for which a queue is to be paused now (design rule 7).
-fn reasons<'a>(declared: &'a Declared<Spec>, documents: &'a Documents) -> Vec<Reason<'a>> {
+fn reasons<'a>(
+    declared: &'a Declared<Spec>,
+    documents: &'a Documents,
+    world: &World,
+    now: Timestamp,
+) -> Vec<Reason<'a>> {
     let own = (declared.spec.paused == Some(true)).then(|| Reason {
         of: format!("Queue/{}", declared.name),
         why: "paused: true".to_owned(),
@@ -109,7 +114,15 @@ fn reasons<'a>(declared: &'a Declared<Spec>, documents: &'a Documents) -> Vec<Re
         why: maintenance::why(maintenance),
         origin: maintenance.origin(&["enabled"]),
     });
-    own.into_iter().chain(closed).collect()
+    let redis = documents.redises.get(&declared.spec.redis);
+    let restarted = redis.and_then(|redis| {
+        Some(Reason {
+            of: format!("Redis/{}", redis.name),
+            why: restart::reason(redis, documents, world, now)?,
+            origin: redis.origin(&["restartedAfter"]),
+        })
+    });
+    own.into_iter().chain(closed).chain(restarted).collect()
 }
 
 fn plain(declared: &Declared<Spec>, field: &str, verb: &'static str, ask: Ask) -> Step {
@@ -320,10 +333,7 @@ impl Place<'_> {
         let step = Step {
             why: words.join("; "),
             origin: Some(first.origin.clone()),
-            closes: self
-                .reasons
-                .iter()
-                .any(|it| it.of.starts_with("Maintenance/")),
+            closes: self.reasons.iter().any(|it| !it.of.starts_with("Queue/")),
             ..self.plain("paused", "pause", ask)
         };
         if !self.queue.is_paused {
@@ -371,6 +381,7 @@ impl Place<'_> {
         let resume = self.make(Change::Resume {
             queue: self.key.clone(),
             layout: known.layout,
+            is_ours: ours.is_some(),
         });
         let ask = if !is_limited {
             Ask::Wait {
@@ -418,6 +429,7 @@ impl Place<'_> {
             self.make(Change::Resume {
                 queue: self.key.clone(),
                 layout: known.layout,
+                is_ours: false,
             })
         } else {
             Ask::Told(format!("{words}; `paused: false` puts them back"))

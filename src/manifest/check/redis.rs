@@ -5,7 +5,7 @@ use super::super::mask::quoted;
 use super::{near, place, reachable};
 use crate::kinds::maintenance::{self, By};
 use crate::kinds::queue::Library;
-use crate::kinds::{Declared, Documents, environment as environments, queue, redis};
+use crate::kinds::{Declared, Documents, environment as environments, glob, queue, redis};
 use crate::problem::{Problem, nearest};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -38,6 +38,68 @@ pub fn server(
                         .related(place(redis, &["service"]), "the other one"),
                 );
             }
+        }
+    }
+}
+
+/// What may be thrown away, and what a full server throws away: never what a queue needs.
+pub fn caches(
+    redis: &Declared<redis::Spec>,
+    documents: &Documents,
+    now: Timestamp,
+    found: &mut Findings,
+) {
+    let spec = &redis.spec;
+    near(redis, &["restartedAfter"], spec.restarted_after, now, found);
+    let queues = documents.queues.values();
+    let queue = queues.clone().find(|queue| queue.spec.redis == redis.name);
+    let policy = spec.memory.as_ref().and_then(|memory| memory.policy);
+    if let (Some(policy), Some(queue)) = (policy, queue)
+        && policy != redis::Policy::Noeviction
+    {
+        let words = format!(
+            "`policy`: a full server would throw away jobs of Queue/{}",
+            queue.name
+        );
+        found.add(
+            Problem::at(place(redis, &["memory", "policy"]), "evicts", words)
+                .help("write `policy: noeviction`; a cache that may be thrown away needs a Redis of its own")
+                .related(place(queue, &["redis"]), "the queue"),
+        );
+    }
+    let prefixes = queues.filter(|queue| queue.spec.redis == redis.name);
+    let prefixes = prefixes.map(|queue| format!("{}:*", queue::key(queue).prefix));
+    let own = ["bull:*".to_owned(), "reconciler:*".to_owned()];
+    let protected: Vec<String> = spec
+        .protect
+        .iter()
+        .cloned()
+        .chain(prefixes)
+        .chain(own)
+        .collect();
+    for (name, cache) in &spec.caches {
+        let path = ["caches", name, "keys"];
+        near(
+            redis,
+            &["caches", name, "purgedAfter"],
+            cache.purged_after,
+            now,
+            found,
+        );
+        let at = place(redis, &path);
+        if glob::beginning(&cache.keys).is_empty() {
+            let words = "`keys`: a pattern that fits what begins with anything";
+            let problem = Problem::at(at, "too-wide", words);
+            found.add(problem.help("begin it with what the cache's keys begin with: `cache:*`"));
+            continue;
+        }
+        if let Some(other) = protected
+            .iter()
+            .find(|other| glob::may_meet(&cache.keys, other))
+        {
+            let words = format!("`keys`: it may fit what {} protects", quoted(other));
+            let problem = Problem::at(at, "protected", words);
+            found.add(problem.help("give the cache's keys a beginning of their own"));
         }
     }
 }

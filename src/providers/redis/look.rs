@@ -1,5 +1,6 @@
 //! One look at a server: everything that is asked for in one round trip, and what the answers mean.
 
+use super::purge;
 use super::script::said;
 use crate::kinds::shown::one_line;
 use crate::world::Seen;
@@ -51,6 +52,10 @@ pub async fn look(
         let value = next().and_then(|value| Ok(from_redis_value(value)?));
         keys.insert(key.clone(), seen(value, || format!("the key {key}")));
     }
+    let mut counts = BTreeMap::new();
+    for pattern in &question.counts {
+        counts.insert(pattern.clone(), purge::count(pattern, connection).await?);
+    }
     Ok(Seen::Facts(Server {
         started_at: seconds(time.0.saturating_sub(info.number("uptime_in_seconds"))),
         version: info.text("redis_version"),
@@ -66,6 +71,7 @@ pub async fn look(
         },
         queues,
         keys,
+        counts,
     }))
 }
 

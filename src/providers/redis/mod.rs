@@ -3,6 +3,7 @@
 mod address;
 mod clear;
 mod look;
+mod purge;
 mod script;
 
 pub use clear::Archives;
@@ -24,6 +25,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(30);
 /// How long a look may take: what hangs must not hold up everything else.
 const LOOK: Duration = Duration::from_secs(10);
+/// The same where keys are counted, too: that takes as long as there are keys.
+const COUNTING: Duration = Duration::from_secs(25);
 
 /// Looks at Redis servers and acts there. Connections are kept, by address.
 #[derive(Clone, Default)]
@@ -85,9 +88,14 @@ impl Client {
                 answer => answer,
             }
         };
-        let answer = tokio::time::timeout(LOOK, look)
+        let longest = if question.counts.is_empty() {
+            LOOK
+        } else {
+            COUNTING
+        };
+        let answer = tokio::time::timeout(longest, look)
             .await
-            .unwrap_or_else(|_| Err(Trouble::Silent(format!("nothing came within {LOOK:?}"))));
+            .unwrap_or_else(|_| Err(Trouble::Silent(format!("nothing came within {longest:?}"))));
         match answer {
             Ok(seen) => seen,
             Err(trouble) => {

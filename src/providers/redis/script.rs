@@ -1,6 +1,6 @@
 //! The changes as scripts of our own, each done whole or not at all; and what a server's refusal means.
 
-use super::Change;
+use super::{Change, purge};
 use crate::kinds::shown::one_line;
 use crate::world::redis::{Layout, QueueKey, turned};
 use ::redis::aio::MultiplexedConnection;
@@ -11,7 +11,7 @@ const MAX_ACTIVE: &str = include_str!("max_active.lua");
 const PAUSE: &str = include_str!("pause.lua");
 const RESUME: &str = include_str!("resume.lua");
 const FORGET: &str = include_str!("forget.lua");
-const SET: &str = include_str!("set.lua");
+pub const SET: &str = include_str!("set.lua");
 
 /// So often a script is called again that moved many jobs and has some left.
 const MOST_CALLS: usize = 200;
@@ -31,7 +31,7 @@ pub async fn run(change: &Change, connection: &mut MultiplexedConnection) -> Red
             let arguments = [word(*layout), &reasons.join("\n")];
             on_queue(PAUSE, queue, &arguments, connection).await
         }
-        Change::Resume { queue, layout } => {
+        Change::Resume { queue, layout, .. } => {
             on_queue(RESUME, queue, &[word(*layout)], connection).await
         }
         Change::Forget { queue } => on_queue(FORGET, queue, &[], connection).await,
@@ -44,7 +44,25 @@ pub async fn run(change: &Change, connection: &mut MultiplexedConnection) -> Red
                 .query_async(connection)
                 .await
         }
-        // Piece by piece, with an archive in between.
+        Change::Configure { values, has_file } => {
+            for (name, value) in values {
+                let mut set = ::redis::cmd("CONFIG");
+                set.arg("SET").arg(name).arg(value);
+                set.query_async::<()>(connection).await?;
+            }
+            if *has_file {
+                let mut write = ::redis::cmd("CONFIG");
+                write.arg("REWRITE").query_async::<()>(connection).await?;
+            }
+            Ok(())
+        }
+        Change::Save => ::redis::cmd("BGSAVE").query_async(connection).await,
+        Change::Purge {
+            cache,
+            pattern,
+            protect,
+        } => purge::purge(cache, pattern, protect, connection).await,
+        // Its caller does that piece by piece, with an archive in between.
         Change::Clear { .. } => Ok(()),
     }
 }

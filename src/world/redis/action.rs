@@ -51,6 +51,8 @@ pub enum Change {
         queue: QueueKey,
         /// How its library keeps a paused queue.
         layout: Layout,
+        /// Whether the pause is one of ours, whose last reason is gone.
+        is_ours: bool,
     },
     /// Forget why we paused a queue, and leave it as it is.
     Forget {
@@ -65,6 +67,24 @@ pub enum Change {
         before: Timestamp,
         /// The store to which they go first.
         archive: Option<Archive>,
+    },
+    /// Give settings other values, in this order, and write them to the server's own file where it has one.
+    Configure {
+        /// Names and values.
+        values: Vec<(&'static str, String)>,
+        /// Whether it has such a file.
+        has_file: bool,
+    },
+    /// Write a whole file, beside everything else.
+    Save,
+    /// Take away what a cache holds.
+    Purge {
+        /// The cache.
+        cache: String,
+        /// What its keys look like.
+        pattern: String,
+        /// What no purge touches, whatever its pattern.
+        protect: Vec<String>,
     },
     /// Give a key a value.
     Set {
@@ -89,13 +109,28 @@ impl Action {
             Change::Resume { .. } => "resume",
             Change::Forget { .. } => "forget",
             Change::Clear { .. } => "clear",
+            Change::Configure { .. } => "configure",
+            Change::Save => "save",
+            Change::Purge { .. } => "purge",
             Change::Set { .. } => "set",
             Change::Unset { .. } => "unset",
         }
     }
 
+    /// Whether it is there because somebody changed something, and not because time has come or what we did is over.
+    pub fn can_undo_somebody(&self) -> bool {
+        match &self.change {
+            Change::MaxActive { .. } | Change::Configure { .. } | Change::Pause { .. } => true,
+            Change::Set { .. } | Change::Unset { .. } => true,
+            Change::Resume { is_ours, .. } => !is_ours,
+            Change::Forget { .. } | Change::Clear { .. } | Change::Purge { .. } | Change::Save => {
+                false
+            }
+        }
+    }
+
     /// Whether it is done piece by piece: what is left is asked for again by the next look.
     pub fn is_piecewise(&self) -> bool {
-        matches!(self.change, Change::Clear { .. })
+        matches!(self.change, Change::Clear { .. } | Change::Purge { .. })
     }
 }

@@ -41,6 +41,8 @@ pub struct Question {
     pub queues: BTreeMap<QueueKey, Option<Timestamp>>,
     /// Plain keys whose values matter.
     pub keys: BTreeSet<String>,
+    /// Patterns whose keys are to be counted: it takes as long as there are keys, so only what is about to be purged is.
+    pub counts: BTreeSet<String>,
 }
 
 /// What a queue's keys begin with: `bull:orders`.
@@ -81,6 +83,17 @@ pub struct Server {
     pub queues: BTreeMap<QueueKey, Seen<Queue>>,
     /// The plain keys that were asked for; nothing where there is none.
     pub keys: BTreeMap<String, Seen<Option<String>>>,
+    /// How many keys the patterns fit that were asked for.
+    pub counts: BTreeMap<String, Count>,
+}
+
+/// How many keys a pattern fits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Count {
+    /// So many were counted.
+    pub keys: u64,
+    /// Whether all were looked at.
+    pub is_whole: bool,
 }
 
 /// What a server holds.
@@ -201,6 +214,11 @@ impl Queue {
             self.in_paused > 0
         }
     }
+}
+
+/// The key in which it is noted when the last whole purge of a cache began: milliseconds.
+pub fn purged(cache: &str) -> String {
+    format!("reconciler:purged:{cache}")
 }
 
 /// The key in which it is noted when a key was given its value, or taken away: milliseconds.

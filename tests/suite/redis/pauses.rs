@@ -27,6 +27,7 @@ fn resume(layout: Layout) -> Change {
     Change::Resume {
         queue: key("mail"),
         layout,
+        is_ours: true,
     }
 }
 

@@ -182,5 +182,6 @@ pub fn question(queues: &[&str]) -> Question {
         of: of(),
         queues: queues.iter().map(|name| (key(name), None)).collect(),
         keys: BTreeSet::new(),
+        counts: BTreeSet::new(),
     }
 }

@@ -187,6 +187,7 @@ async fn a_full_server_takes_what_limits_pauses_and_lets_go_on() {
     let resume = Change::Resume {
         queue: key("mail"),
         layout: Layout::Legacy,
+        is_ours: true,
     };
     server.perform(resume).await.unwrap();
     let queue = server.queue("mail").await;
