@@ -391,7 +391,9 @@ impl Place<'_> {
             }
         } else {
             // What was closed is open again first: nothing is hurried into what is not there.
-            ours.and_then(|pause| self.opening(pause)).unwrap_or(resume)
+            let held =
+                ours.and_then(|pause| self.of_strangers(pause).or_else(|| self.opening(pause)));
+            held.unwrap_or(resume)
         };
         let why = match ours {
             Some(pause) => format!("{} is over", words_of(pause)),
@@ -405,6 +407,25 @@ impl Place<'_> {
             effect: Effect::Resume,
             ..self.plain("paused", "resume", ask)
         }
+    }
+
+    /// A reason whose document is gone: whether it is over, nobody says.
+    fn of_strangers(&self, pause: &Pause) -> Option<Ask> {
+        if self.spec().paused == Some(false) {
+            return None;
+        }
+        let is_known = |reason: &&String| match reason.split_once('/') {
+            Some(("Maintenance", name)) => self.documents.maintenances.contains_key(name),
+            Some(("Redis", name)) => self.documents.redises.contains_key(name),
+            Some(("Queue", name)) => *name == self.declared.name,
+            Some(_) | None => false,
+        };
+        let stranger = pause.reasons.iter().find(|reason| !is_known(reason))?;
+        Some(Ask::Hold {
+            by: format!("it was paused for {stranger}, which is no longer declared"),
+            way_out: "say `paused: false`".to_owned(),
+            cause: Cause::Somebody,
+        })
     }
 
     /// What keeps a queue paused for a moment more: the site that it was paused with is not open yet.

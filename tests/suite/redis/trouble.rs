@@ -127,6 +127,18 @@ async fn a_server_that_hangs_is_given_up() {
 }
 
 #[tokio::test]
+async fn an_address_with_encryption_is_spoken_to_so() {
+    let server = Server::start().await;
+    // This one speaks without; a client whose provider of ciphers is missing would panic before it notices.
+    let url = format!("rediss://127.0.0.1:{}", server.port);
+    let words = unseen(&server, &url).await;
+    assert!(
+        words.starts_with("Redis/main cannot be reached: 127.0.0.1"),
+        "{words}"
+    );
+}
+
+#[tokio::test]
 async fn nothing_listens_there() {
     let mut server = Server::start().await;
     server.stop();
