@@ -6,6 +6,7 @@ mod steps;
 pub use steps::steps;
 
 use super::shown::one_line;
+use super::step::Ask;
 use super::variable::Reference;
 use super::written::{Instant, Size};
 use super::{Declared, Documents, Kind, maintenance, queue};
@@ -198,10 +199,26 @@ pub fn known<'a>(name: &str, documents: &Documents, world: &'a World, now: Times
     let Some(declared) = documents.redises.get(name) else {
         return Known::Unseen(format!("there is no Redis/{}", one_line(name)));
     };
+    if of(declared).at == At::Nowhere {
+        return Known::Unseen(HIDDEN.to_owned());
+    }
     match world.redis.get(name) {
         Some(Seen::Facts(server)) => Known::Server(of(declared), server),
         Some(Seen::Unseen(reason)) => Known::Unseen(reason.clone()),
         Some(Seen::Unasked) | None => Known::Ask(question(declared, documents, now)),
+    }
+}
+
+/// What is said of a server that a stranger's manifests name.
+const HIDDEN: &str = "what is in it is not shown for a stranger's manifests";
+
+/// What cannot be seen is not touched; what is not shown on purpose is only told.
+pub fn unseen(name: &str, documents: &Documents, reason: String) -> Ask {
+    let declared = documents.redises.get(name);
+    if declared.is_some_and(|declared| of(declared).at == At::Nowhere) {
+        Ask::Told(reason)
+    } else {
+        Ask::Unseen(reason)
     }
 }
 
@@ -210,9 +227,10 @@ pub fn of(declared: &Declared<Spec>) -> Of {
     let spec = &declared.spec;
     Of {
         name: declared.name.clone(),
-        at: match &spec.address {
-            Some(address) => At::Secret(address.from.secret.clone()),
-            None => At::Service(spec.service.clone().unwrap_or_default()),
+        at: match (&spec.address, &spec.service) {
+            (Some(address), _) => At::Secret(address.from.secret.clone()),
+            (None, Some(service)) => At::Service(service.clone()),
+            (None, None) => At::Nowhere,
         },
     }
 }

@@ -37,7 +37,7 @@ pub fn turn_key(
     };
     let (of, server) = match redis::known(&by.redis, documents, world, now) {
         Known::Server(of, server) => (of, server),
-        Known::Unseen(reason) => return add(None, Ask::Unseen(reason)),
+        Known::Unseen(reason) => return add(None, redis::unseen(&by.redis, documents, reason)),
         Known::Ask(question) => {
             asked.questions.insert(question.into());
             return;

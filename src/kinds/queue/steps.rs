@@ -27,7 +27,9 @@ pub fn steps(
         Server::Unseen(reason) => {
             // The Redis itself says that it cannot be seen.
             if !reasons.is_empty() {
-                asked.steps.push(unseen(declared, &reasons, reason));
+                let reason = format!("it could not be paused: {reason}");
+                let ask = redis::unseen(&declared.spec.redis, documents, reason);
+                asked.steps.push(unseen(declared, &reasons, ask));
             }
             return asked;
         }
@@ -40,7 +42,9 @@ pub fn steps(
     let queue = match server.queues.get(&key) {
         Some(Seen::Facts(queue)) => queue,
         Some(Seen::Unseen(reason)) => {
-            asked.steps.push(unseen(declared, &reasons, reason.clone()));
+            asked
+                .steps
+                .push(unseen(declared, &reasons, Ask::Unseen(reason.clone())));
             return asked;
         }
         Some(Seen::Unasked) | None => return asked,
@@ -149,19 +153,14 @@ fn plain(declared: &Declared<Spec>, field: &str, verb: &'static str, ask: Ask) -
 }
 
 /// What cannot be seen is not touched; what was to be paused says that it could not be.
-fn unseen(declared: &Declared<Spec>, reasons: &[Reason<'_>], reason: String) -> Step {
+fn unseen(declared: &Declared<Spec>, reasons: &[Reason<'_>], ask: Ask) -> Step {
     match reasons.first() {
         Some(first) => Step {
             why: first.why.clone(),
             origin: Some(first.origin.clone()),
-            ..plain(
-                declared,
-                "paused",
-                "pause",
-                Ask::Unseen(format!("it could not be paused: {reason}")),
-            )
+            ..plain(declared, "paused", "pause", ask)
         },
-        None => plain(declared, "redis", "look at", Ask::Unseen(reason)),
+        None => plain(declared, "redis", "look at", ask),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The steps that a server asks for: how much it holds, how it keeps it, and what is thrown away.
 
 use super::restart;
-use super::{Cache, Known, Memory, Persistence, Spec, known, question};
+use super::{Cache, Known, Memory, Persistence, Spec, known, question, unseen};
 use crate::kinds::queue;
 use crate::kinds::step::{Address, Ask, Asked, Cause, Effect, Step};
 use crate::kinds::variable::LATEST;
@@ -23,7 +23,7 @@ pub fn steps(
     let (of, server) = match known(&declared.name, documents, world, now) {
         Known::Server(of, server) => (of, server),
         Known::Unseen(reason) => {
-            let ask = Ask::Unseen(reason);
+            let ask = unseen(&declared.name, documents, reason);
             asked.steps.push(plain(declared, "service", "look at", ask));
             return asked;
         }

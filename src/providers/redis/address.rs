@@ -15,6 +15,7 @@ const DEEPEST: usize = 8;
 /// The addresses to try, in order; or why there is none.
 pub fn addresses(of: &Of, world: &World) -> Result<Vec<Secret>, String> {
     match &of.at {
+        At::Nowhere => Err("it is not to be looked at".to_owned()),
         At::Secret(name) => match world.secrets.get(name) {
             Some(Seen::Facts(secret)) => Ok(vec![secret.clone()]),
             Some(Seen::Unseen(reason)) => Err(reason.clone()),

@@ -19,6 +19,8 @@ pub enum At {
     Service(String),
     /// By a secret that is its address.
     Secret(String),
+    /// Not at all: a stranger's manifests do not choose what is looked at.
+    Nowhere,
 }
 
 /// A server: the name of its document, and how it is reached.

@@ -1,9 +1,13 @@
 //! One look: everything of one server in one round trip, and what it tells of its queues.
 
 use super::bullmq::{Application, VERSIONS};
-use super::server::{Server, question};
+use super::server::{Server, question, world};
+use reconciler::manifest::load;
+use reconciler::plan::{Standing, plan};
+use reconciler::source::Files;
 use reconciler::world::Seen;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 #[tokio::test]
@@ -98,4 +102,27 @@ async fn what_nobody_made_is_told_as_such() {
     assert!(server.queue("mail").await.is_of_bull);
     let seen = server.look(&question(&[])).await;
     assert!(matches!(seen, Seen::Facts(_)));
+}
+
+#[test]
+fn a_strangers_manifests_show_nothing_of_a_server() {
+    let now = "2026-11-23T02:00:00Z".parse().unwrap();
+    let files = |more: &str| {
+        Files {
+        directory: String::new(),
+        texts: BTreeMap::from([("all.yaml".into(), format!("apiVersion: reconciler/v1alpha1\nkind: Environment\nmetadata: {{ name: production }}\nspec: {{ railway: {{ project: p, environment: e }} }}\n{more}").into())]),
+    }
+    };
+    let stranger = load(&files("---\napiVersion: reconciler/v1alpha1\nkind: Redis\nmetadata: { name: main }\nspec: { service: redis, restartedAfter: 2026-11-23T01:59:00Z }\n---\napiVersion: reconciler/v1alpha1\nkind: Queue\nmetadata: { name: mail }\nspec: { redis: main, library: bullmq, paused: true }\n"), now).unwrap();
+    let trusted = load(&files(""), now).unwrap();
+
+    let plan = plan(&stranger.in_place_of(&trusted), &world(""), now);
+
+    assert!(plan.questions.is_empty() && plan.writes.is_empty());
+    assert_eq!(
+        plan.standing(),
+        Standing::InStep,
+        "a stranger's pull request is no trouble"
+    );
+    assert_eq!(plan.steps.len(), 2);
 }
