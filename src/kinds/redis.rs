@@ -10,7 +10,7 @@ use super::step::Ask;
 use super::variable::Reference;
 use super::written::{Instant, Size};
 use super::{Declared, Documents, Kind, maintenance, queue};
-use crate::world::redis::{At, Of, Question, Server, purged, turned};
+use crate::world::redis::{At, Of, Question, Server, purged, turned, warmed};
 use crate::world::{Seen, World};
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -141,6 +141,10 @@ pub struct Cache {
     pub keys: String,
     /// A whole purge has begun at or after this time. One that has not begun within an hour of it is never begun.
     pub purged_after: Option<Instant>,
+    /// The addresses that fill it again: each is asked once after a purge.
+    #[serde(default)]
+    #[schemars(length(max = 20), inner(regex(pattern = "^https?://[^@]+$")))]
+    pub warm: Vec<String>,
 }
 
 /// A secret that is a whole address: `redis://…` or `rediss://…`.
@@ -163,7 +167,7 @@ spec:
   memory: { max: 400MiB, policy: noeviction }
   persistence: { save: 3600 1, appendOnly: true, sync: everysec }
   protect: [\"session:*\"]
-  caches: { pages: { keys: \"cache:*\", purgedAfter: 2026-11-23T03:05:00Z } }
+  caches: { pages: { keys: \"cache:*\", purgedAfter: 2026-11-23T03:05:00Z, warm: [\"https://shop.example/\"] } }
   restartedAfter: 2026-11-23T03:05:00Z
 ";
 
@@ -246,7 +250,7 @@ pub fn question(declared: &Declared<Spec>, documents: &Documents, now: Timestamp
         .collect();
     let caches = declared.spec.caches.iter();
     let marks = caches.filter(|(_, cache)| cache.purged_after.is_some());
-    let marks = marks.map(|(name, _)| purged(name));
+    let marks = marks.flat_map(|(name, _)| [purged(name), warmed(name)]);
     Question {
         of: of(declared),
         queues: queues

@@ -10,6 +10,7 @@ pub mod railway;
 pub mod redis;
 
 use crate::plan::write::{What, Write};
+use crate::world::redis::Change;
 use crate::world::secret::Secret;
 use crate::world::{Failure, Question, Seen, World};
 use async_trait::async_trait;
@@ -98,6 +99,13 @@ impl Provider for Outside {
         secrets: &Secrets,
     ) -> Result<(), Failure> {
         if let What::Redis(action) = &write.what {
+            if let Change::Warm { urls, .. } = &action.change {
+                for url in urls {
+                    if let Seen::Unseen(reason) = self.pages.look(url).await {
+                        return Err(Failure::Passing(reason));
+                    }
+                }
+            }
             return self.redis.perform(world, action).await;
         }
         match &world.railway {

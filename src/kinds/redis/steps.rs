@@ -3,12 +3,13 @@
 use super::restart;
 use super::{Cache, Known, Memory, Persistence, Spec, known, question, unseen};
 use crate::kinds::queue;
+use crate::kinds::shown::few;
 use crate::kinds::step::{Address, Ask, Asked, Cause, Effect, Step};
 use crate::kinds::variable::LATEST;
 use crate::kinds::written::{Instant, Size};
 use crate::kinds::{Declared, Documents, Kind};
-use crate::world::redis::{Action, Change, Of, Server, purged};
-use crate::world::{self, SETTLING, Seen, World};
+use crate::world::redis::{Action, Change, Of, Server, purged, warmed};
+use crate::world::{self, SETTLING, World};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 
@@ -54,6 +55,8 @@ pub fn steps(
         steps.retain(|step| !is_change(step));
     } else {
         place.purges(&mut steps, &mut asked);
+        let caches = declared.spec.caches.iter();
+        steps.extend(caches.filter_map(|(name, cache)| place.warm(name, cache)));
         steps.extend(restart::step(declared, documents, world, server, now));
     }
     asked.steps.extend(steps);
@@ -252,14 +255,37 @@ impl Place<'_> {
         }
     }
 
+    /// Fills a cache again that was purged and is due to be filled.
+    fn warm(&self, name: &str, cache: &Cache) -> Option<Step> {
+        let purge = self.noted(&purged(name))?;
+        let is_warm = self.noted(&warmed(name)).is_some_and(|at| at >= purge);
+        if cache.warm.is_empty() || is_warm || self.is_missed(purge) {
+            return None;
+        }
+        let ask = self.make(Change::Warm {
+            cache: name.to_owned(),
+            urls: cache.warm.clone(),
+        });
+        Some(Step {
+            to: Some(few(&cache.warm, 3)),
+            why: format!("it was purged at {purge:.0}"),
+            undo: "",
+            ..plain(self.declared, &format!("caches.{name}"), "warm", ask)
+        })
+    }
+
+    /// The moment that a key notes.
+    fn noted(&self, key: &str) -> Option<Timestamp> {
+        let noted = self.server.keys.get(key)?.facts()?.as_ref()?;
+        Timestamp::from_millisecond(noted.parse().ok()?).ok()
+    }
+
     /// When a purge was to begin that no mark shows.
     fn due(&self, name: &str, cache: &Cache) -> Option<Timestamp> {
         let Instant(after) = cache.purged_after?;
-        let mark = match self.server.keys.get(&purged(name)) {
-            Some(Seen::Facts(mark)) => mark.as_ref(),
-            Some(Seen::Unseen(_) | Seen::Unasked) | None => return None,
-        };
-        let mark = mark.and_then(|mark| Timestamp::from_millisecond(mark.parse().ok()?).ok());
+        // Where the mark cannot be seen, nothing is purged on a guess.
+        self.server.keys.get(&purged(name))?.facts()?;
+        let mark = self.noted(&purged(name));
         (after <= self.now && mark.is_none_or(|mark| mark < after)).then_some(after)
     }
 

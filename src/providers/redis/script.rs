@@ -2,7 +2,7 @@
 
 use super::{Change, purge};
 use crate::kinds::shown::one_line;
-use crate::world::redis::{Layout, QueueKey, turned};
+use crate::world::redis::{Layout, QueueKey, turned, warmed};
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{Cmd, RedisError, RedisResult};
 
@@ -62,6 +62,11 @@ pub async fn run(change: &Change, connection: &mut MultiplexedConnection) -> Red
             pattern,
             protect,
         } => purge::purge(cache, pattern, protect, connection).await,
+        Change::Warm { cache, .. } => {
+            // Only the note is wanted.
+            let note = eval(SET, &[format!("reconciler:warming:{cache}"), warmed(cache)]);
+            note.query_async(connection).await
+        }
         // Its caller does that piece by piece, with an archive in between.
         Change::Clear { .. } => Ok(()),
     }

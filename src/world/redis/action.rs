@@ -86,6 +86,13 @@ pub enum Change {
         /// What no purge touches, whatever its pattern.
         protect: Vec<String>,
     },
+    /// Ask the addresses that fill a cache again, and note when.
+    Warm {
+        /// The cache.
+        cache: String,
+        /// The addresses.
+        urls: Vec<String>,
+    },
     /// Give a key a value.
     Set {
         /// The key.
@@ -112,6 +119,7 @@ impl Action {
             Change::Configure { .. } => "configure",
             Change::Save => "save",
             Change::Purge { .. } => "purge",
+            Change::Warm { .. } => "warm",
             Change::Set { .. } => "set",
             Change::Unset { .. } => "unset",
         }
@@ -123,14 +131,19 @@ impl Action {
             Change::MaxActive { .. } | Change::Configure { .. } | Change::Pause { .. } => true,
             Change::Set { .. } | Change::Unset { .. } => true,
             Change::Resume { is_ours, .. } => !is_ours,
-            Change::Forget { .. } | Change::Clear { .. } | Change::Purge { .. } | Change::Save => {
-                false
-            }
+            Change::Warm { .. }
+            | Change::Forget { .. }
+            | Change::Clear { .. }
+            | Change::Purge { .. }
+            | Change::Save => false,
         }
     }
 
     /// Whether it is done piece by piece: what is left is asked for again by the next look.
     pub fn is_piecewise(&self) -> bool {
-        matches!(self.change, Change::Clear { .. } | Change::Purge { .. })
+        matches!(
+            self.change,
+            Change::Clear { .. } | Change::Purge { .. } | Change::Warm { .. }
+        )
     }
 }

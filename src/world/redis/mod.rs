@@ -223,6 +223,11 @@ pub fn purged(cache: &str) -> String {
     format!("reconciler:purged:{cache}")
 }
 
+/// The key in which it is noted when a cache was filled again last: milliseconds.
+pub fn warmed(cache: &str) -> String {
+    format!("reconciler:warmed:{cache}")
+}
+
 /// The key in which it is noted when a key was given its value, or taken away: milliseconds.
 pub fn turned(key: &str) -> String {
     format!("reconciler:turned:{key}")

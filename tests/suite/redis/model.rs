@@ -134,7 +134,7 @@ impl Model {
                     self.settings.insert((*name).to_owned(), value.clone());
                 }
             }
-            Change::Clear { .. } | Change::Save | Change::Purge { .. } => {
+            Change::Clear { .. } | Change::Save | Change::Purge { .. } | Change::Warm { .. } => {
                 panic!("{change:?} is not played")
             }
         }

@@ -137,6 +137,9 @@ async fn what_is_protected_stays_whatever_the_pattern() {
     );
     let mark: i64 = server.run("GET reconciler:purged:pages").await;
     assert!(mark > 1_700_000_000_000);
+    let (cache, urls) = ("pages".to_owned(), Vec::new());
+    server.perform(Change::Warm { cache, urls }).await.unwrap();
+    assert!(server.run::<i64>("GET reconciler:warmed:pages").await >= mark);
     // A full server refuses what is new, and still lets itself be purged and marked.
     server.run::<()>("SET cache:9 x").await;
     server.run::<()>("CONFIG SET maxmemory 100kb").await;
