@@ -497,11 +497,11 @@ impl Place<'_> {
         };
         let is_lost = failed.archive.is_none() && self.queue.has_clearable;
         Some(Step {
-            from: Some(format!("{many} failed")),
             to: Some(to.clone()),
+            // How many there are changes by itself, and consent holds for what does not.
             why: match self.queue.reasons.first() {
-                Some((reason, _)) => format!("{field}; most failed by `{}`", one_line(reason)),
-                None => field.to_owned(),
+                Some((reason, _)) => format!("{many} failed, most by `{}`", one_line(reason)),
+                None => format!("{many} failed"),
             },
             effect: Effect::Clear,
             undo: match &failed.archive {
@@ -509,10 +509,7 @@ impl Place<'_> {
                 None => "none",
             },
             loses: is_lost.then(|| Loss {
-                words: format!(
-                    "failed jobs of {}: {to} is left, and nothing keeps them",
-                    self.key
-                ),
+                words: format!("failed jobs of {}, which nothing keeps", self.key),
                 facts: format!("{} {to}", self.key),
             }),
             ..self.plain(field, "clear", ask)

@@ -162,17 +162,19 @@ impl Client {
         }
     }
 
+    /// A connection that is kept, or a new one. Nobody waits for another's server to answer.
     async fn connection(&self, addresses: &[Secret]) -> Result<MultiplexedConnection, Trouble> {
-        let mut open = self.open.lock().await;
-        for address in addresses {
-            if let Some(connection) = open.get(address.reveal()) {
-                return Ok(connection.clone());
-            }
+        let open = self.open.lock().await;
+        let kept = addresses.iter().find_map(|it| open.get(it.reveal()));
+        if let Some(connection) = kept.cloned() {
+            return Ok(connection);
         }
+        drop(open);
         let mut why = "it has no address".to_owned();
         for address in addresses {
             match connect(address).await {
                 Ok(connection) => {
+                    let mut open = self.open.lock().await;
                     open.insert(address.reveal().to_owned(), connection.clone());
                     return Ok(connection);
                 }
