@@ -15,3 +15,9 @@ pub fn configuration() -> rustls::ClientConfig {
         .with_root_certificates(roots)
         .with_no_client_auth()
 }
+
+/// Makes ring the provider of whoever asks for none: the client of Redis asks, and would panic (facts/redis-bullmq.md 6).
+pub fn install() {
+    // Whoever came first installed the same.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The product's story on a sandbox: diff, apply, a release and its revert, the site closed and opened, a hold and its approval, an import;
-# and then the controller, which does all of it by itself.
+# The product's story on a sandbox: diff, apply, a release and its revert, the site closed and opened, a hold and its approval, an import,
+# a queue that is paused, drained and goes on; and then the controller, which does all of it by itself.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -39,8 +39,16 @@ target=$(cargo metadata --format-version 1 --no-deps --locked | sed -n 's/.*"tar
 PATH="$target/debug:$PATH"
 
 home=$(mktemp -d)
-trap 'kill "${controller:-}" "${sandbox:-}" 2>/dev/null || true; wait 2>/dev/null || true; rm -rf "$home"' EXIT
-sandbox --seed tests/sandbox/seeds/runbook.yaml --port 0 >"$home/sandbox.log" 2>&1 &
+trap 'kill "${controller:-}" "${sandbox:-}" "${application:-}" "${redis:-}" 2>/dev/null || true; wait 2>/dev/null || true; rm -rf "$home"' EXIT
+# A real Redis takes the place of the simulated service's own, where there is one.
+port=$((20000 + RANDOM % 20000))
+if command -v redis-server >/dev/null; then
+    redis-server --port "$port" --bind 127.0.0.1 --save "" --dir "$home" >/dev/null &
+    redis=$!
+fi
+sed "s#REDIS_PASSWORD: {#REDIS_URL: \"redis://127.0.0.1:$port\", REDIS_PASSWORD: {#" tests/sandbox/seeds/runbook.yaml >"$home/seed.yaml"
+play=$PWD/tests/bullmq
+sandbox --seed "$home/seed.yaml" --port 0 >"$home/sandbox.log" 2>&1 &
 sandbox=$!
 for _ in $(seq 100); do grep -q listening "$home/sandbox.log" && break; sleep 0.1; done
 unset RAILWAY_API_TOKEN
@@ -128,7 +136,65 @@ run 3 reconciler validate production
 
 git checkout -q -- production/sizes.yaml
 
-bold "10. All of that without a person: the controller follows the branch, all the time. A push is all that people do."
+# The application's own queue: BullMQ where Node and its packages are there.
+modules="$target/tmp/bullmq/node_modules"
+if [ -n "${redis:-}" ] && command -v npm >/dev/null && [ ! -d "$modules" ]; then
+    mkdir -p "$target/tmp/bullmq"
+    cp "$play"/package*.json "$target/tmp/bullmq"
+    (cd "$target/tmp/bullmq" && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error >/dev/null) || rm -rf "$modules"
+fi
+if [ -n "${redis:-}" ] && [ -d "$modules" ]; then
+    bold "10. The application's queue, a real one of BullMQ: at most two jobs at once, in Redis and without a deployment."
+    mkfifo "$home/orders"
+    NODE_PATH="$modules" node "$play/play.cjs" bullmq-6 "$port" orders <"$home/orders" >"$home/application.log" &
+    application=$!
+    exec 3>"$home/orders"
+    printf '%s\n' '{"order":"work","many":1,"concurrency":5,"ms":1500}' '{"order":"add","many":24}' >&3
+    for _ in $(seq 100); do [ "$(grep -c answer "$home/application.log")" -ge 3 ] && break; sleep 0.1; done
+    cat >base/queues.yaml <<END
+apiVersion: reconciler/v1alpha1
+kind: Redis
+metadata: { name: main }
+spec: { service: redis }
+---
+apiVersion: reconciler/v1alpha1
+kind: Queue
+metadata: { name: orders }
+spec: { redis: main, library: bullmq, maxActive: 2 }
+END
+    git add -A
+    run 0 git commit -q -m "Two orders at once"
+    run 1 reconciler diff production
+    run 0 reconciler apply --yes production
+    run 0 reconciler status production
+    bold "    The site is closed with its queue: what runs ends, and nothing new begins."
+    cat >production/maintenance.yaml <<END
+apiVersion: reconciler/v1alpha1
+kind: Maintenance
+metadata: { name: site, from: base }
+spec: { enabled: true, pause: [orders], drain: 30s, reason: orders are being repaired, until: $in_two_hours }
+END
+    git add -A
+    run 0 git commit -q -m "Close the site, and pause the orders"
+    run 0 reconciler apply --yes production
+    run 0 reconciler status production
+    bold "    Open again: the queue goes on when the site is, and every job has run once."
+    run 0 git revert --no-edit HEAD
+    run 0 reconciler apply --yes production
+    sed -i 's/maxActive: 2/maxActive: 10/' base/queues.yaml
+    run 0 git commit -q -a -m "Ten orders at once"
+    run 0 reconciler apply --yes production
+    printf '%s\n' '{"order":"until","done":24}' '{"order":"tell"}' >&3
+    for _ in $(seq 300); do grep -q twice "$home/application.log" && break; sleep 0.1; done
+    grep -o '"ran":24,"twice":0,"added":24' "$home/application.log"
+    git rm -q base/queues.yaml
+    git commit -q -m "The orders are left to themselves"
+    exec 3>&-
+else
+    bold "10. A queue of BullMQ would be paused, drained and let go on here: that needs redis-server and Node."
+fi
+
+bold "11. All of that without a person: the controller follows the branch, all the time. A push is all that people do."
 sed -i 's/heal: 10m/heal: now/; s/unhealthyFor: 3m, within: 30m/unhealthyFor: 30s, within: 10m/' production/environment.yaml
 sed -i 's|^  handOver: .*|&\n  health: { path: /api/health, every: 5s, failures: 2 } # asked always, from the controller|' base/app.yaml
 git clone -q --bare . "$home/manifests.git"

@@ -13,6 +13,11 @@ command -v script >/dev/null || missing+=(bsdutils)
 if [ "${1:-}" = test ] && ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null && ! command -v google-chrome >/dev/null; then
     missing+=(chromium fonts-dejavu-core)
 fi
+# A Redis of each test's own, and Node for the applications whose queues lie in it.
+if [ "${1:-}" = test ]; then
+    command -v redis-server >/dev/null || missing+=(redis-server)
+    command -v npm >/dev/null || missing+=(nodejs npm)
+fi
 if [ "${#missing[@]}" -gt 0 ]; then
     install="apt-get install -y --no-install-recommends ${missing[*]}"
     if ! command -v apt-get >/dev/null; then

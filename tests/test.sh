@@ -35,4 +35,4 @@ cargo test --workspace --locked --quiet -- --nocapture 2>&1 | tee "$log"
 
 step "ran"
 awk '/^test result: / { passed += $4; failed += $6 } END { printf "%d passed, %d failed\n", passed, failed }' "$log"
-grep -hoE '(settles: [0-9]+ (schedules|crash points)|plans: [0-9]|kills: [0-9]|controller: [0-9]|canaries: [0-9]|wire: [0-9]|import: [0-9]|problems: [0-9]).*' "$log" || true
+grep -hoE '(settles: [0-9]+ (schedules|crash points)|plans: [0-9]|kills: [0-9]|controller: [0-9]|canaries: [0-9]|wire: [0-9]|import: [0-9]|problems: [0-9]|queues: ).*' "$log" || true

@@ -11,7 +11,7 @@ use crate::providers::address::Allowed;
 use crate::providers::http::{LONGEST, Tcp};
 use crate::providers::pages::Pages;
 use crate::providers::railway::Client;
-use crate::providers::{Outside, Secrets};
+use crate::providers::{Outside, Secrets, redis};
 use crate::reconcile::Pass;
 use crate::source::Files;
 use crate::world::Failure;
@@ -153,7 +153,11 @@ pub(super) fn outside(
         screen.complain(&words);
         Exit::Trouble
     })?;
-    Ok(Outside { railway, pages })
+    Ok(Outside {
+        railway,
+        pages,
+        redis: redis::Client::default().archiving(redis::Archives::new(config, clock)),
+    })
 }
 
 fn pages(config: &Config) -> Result<Pages, String> {

@@ -177,10 +177,8 @@ async fn made(work: &mut Work, marks: &mut stance::Marks, ground: &Ground) -> Re
         refuse_itself(&desired, railway, ground)?;
         work.memory.saw(railway);
     }
-    if let Some(why) = stranger(&looked, work, &stands, ground).await
-        && let Seen::Facts(railway) = &looked.world.railway
-    {
-        stance::report_only(&mut looked.plan, railway, &why);
+    if let Some(why) = stranger(&looked, work, &stands, ground).await {
+        stance::report_only(&mut looked.plan, looked.world.railway.facts(), &why);
     }
     work.memory
         .planned(&looked.plan, &looked.world, ground.clock.now());
@@ -206,8 +204,11 @@ async fn made(work: &mut Work, marks: &mut stance::Marks, ground: &Ground) -> Re
             |railway| railway.environment.id.clone(),
         ),
         next: by(
-            next(&looked, &outcomes, ground.clock.now()),
-            ends(marks, ground.clock.now()),
+            by(
+                next(&looked, &outcomes, ground.clock.now()),
+                ends(marks, ground.clock.now()),
+            ),
+            in_redis(&desired, ground.clock.now()),
         ),
         is_done: outcomes.is_empty() && is_done(&looked.plan),
         plan: looked.plan,
@@ -399,6 +400,13 @@ fn by(next: Next, moment: Option<Timestamp>) -> Next {
         },
         (next, _) => next,
     }
+}
+
+/// When to look at queues again: Railway's pulse does not move with them.
+fn in_redis(desired: &Desired, now: Timestamp) -> Option<Timestamp> {
+    const EVERY: Duration = Duration::from_secs(300);
+    let has_some = !desired.documents().redises.is_empty();
+    has_some.then(|| now.saturating_add(EVERY).unwrap_or(Timestamp::MAX))
 }
 
 /// When to look again, from what was seen and sent.

@@ -31,6 +31,7 @@ impl Seats for Outsides {
             outside: Outside {
                 railway: self.outside.railway.for_one().hiding(secrets),
                 pages: self.outside.pages.clone(),
+                redis: self.outside.redis.clone(),
             },
             known: Mutex::default(),
         })

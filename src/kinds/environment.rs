@@ -31,6 +31,10 @@ pub struct Spec {
     /// Which secrets `{ from: { secret: NAME } }` can reach.
     #[serde(default)]
     pub secrets: Secrets,
+    /// Where what must not be lost is kept: what failed jobs were, before they are cleared.
+    #[serde(default)]
+    #[schemars(length(max = 20))]
+    pub stores: BTreeMap<String, Store>,
     /// Variables that all services share: `${{shared.NAME}}` in a service's own. Those that are not named here stay as they are.
     #[serde(default)]
     #[schemars(with = "BTreeMap<VariableName, Variable>")]
@@ -58,6 +62,16 @@ pub struct Spec {
     pub heartbeat: Option<Heartbeat>,
     /// When a release that does not stay healthy is put back by itself; never where this is not there.
     pub rollback: Option<Rollback>,
+}
+
+/// A bucket or a folder, with a prefix of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
+pub struct Store {
+    /// `s3://bucket/prefix`, with the credentials that the controller has for its own store; or `file:///folder`.
+    #[schemars(length(min = 8, max = 500), regex(pattern = "^(s3|file)://[^@]+$"))]
+    pub url: String,
 }
 
 /// What happens to what git declared before and does not declare now; it needs to be known what that was, as with `diff --base`.
@@ -138,6 +152,7 @@ spec:
   base: ../base
   railway: { project: shop, environment: production }
   secrets: { prefix: PRODUCTION_ }
+  stores: { backups: { url: \"s3://shop-backups/production\" } }
   variables: { COMPANY: Shop, SMTP_PASSWORD: { from: { secret: SMTP_PASSWORD } } }
   removed: { variables: delete, services: hold }
   approvals: { expire: 6h }

@@ -1,4 +1,6 @@
-//! `kind: Maintenance`: closing services to customers and opening them again, by a variable or by another image, with the page checked.
+//! `kind: Maintenance`: closing services to customers and opening them again, by a variable, by a key or by another image, with the page checked.
+
+mod queues;
 
 use super::demand::{Demand, Instead, Needed};
 use super::shown::one_line;
@@ -26,6 +28,12 @@ pub struct Spec {
     pub services: Vec<String>,
     /// How they are closed.
     pub by: By,
+    /// The queues that are paused meanwhile. Each goes on when nothing closes it any more, and only if we paused it.
+    #[serde(default)]
+    #[schemars(length(max = 100))]
+    pub pause: Vec<String>,
+    /// How long jobs that run are waited for; then it says which still run, and goes on.
+    pub drain: Option<Duration>,
     /// What customers see, closed and open: it is asked for after every change.
     pub page: Option<PageSpec>,
     /// Why, for people.
@@ -38,10 +46,12 @@ pub struct Spec {
 /// How services are closed.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(untagged)]
-#[schemars(title = "`{ variable: NAME }` or `{ image: REFERENCE }`")]
+#[schemars(title = "`{ variable: NAME }`, `{ key: NAME, redis: NAME }` or `{ image: REFERENCE }`")]
 pub enum By {
     /// The application closes itself when a variable says so.
     Variable(ByVariable),
+    /// The application closes itself when a key in a Redis says so: at once, without a deployment.
+    Key(ByKey),
     /// Another image takes its place.
     Image(ByImage),
 }
@@ -62,6 +72,23 @@ pub struct ByVariable {
 
 fn closed() -> String {
     "true".to_owned()
+}
+
+/// A key in a Redis that closes.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(deny_unknown_fields)]
+pub struct ByKey {
+    /// The key. Open means that it is not there, or has another value.
+    #[schemars(length(min = 1, max = 200))]
+    pub key: String,
+    /// The Redis that it lies in.
+    #[schemars(length(min = 1, max = 63))]
+    pub redis: String,
+    /// The value that closes.
+    #[serde(default = "closed")]
+    #[schemars(length(min = 1, max = 100))]
+    pub value: String,
 }
 
 /// An image that takes the place of the service's own, for a night when the application cannot start.
@@ -123,7 +150,9 @@ metadata: { name: site }
 spec:
   enabled: true
   services: [web]
-  by: { variable: MAINTENANCE_MODE }   # or { image: ghcr.io/owner/closed:1 }
+  by: { variable: MAINTENANCE_MODE }   # or { key: closed, redis: main }, or { image: ghcr.io/owner/closed:1 }
+  pause: [orders]
+  drain: 2m
   page:
     closed: { status: 503, contains: maintenance }
     open: { status: 200 }
@@ -145,9 +174,30 @@ impl Spec {
     pub fn closes_with(&self, image: &str) -> bool {
         match &self.by {
             By::Image(by) => by.image == image,
-            By::Variable(_) => false,
+            By::Variable(_) | By::Key(_) => false,
         }
     }
+}
+
+/// The key by which it closes, where that lies in this Redis.
+pub fn key<'a>(spec: &'a Spec, redis: &str) -> Option<&'a str> {
+    match &spec.by {
+        By::Key(by) if by.redis == redis => Some(&by.key),
+        By::Key(_) | By::Variable(_) | By::Image(_) => None,
+    }
+}
+
+/// Why what it closes is closed, or open.
+pub fn why(declared: &Declared<Spec>) -> String {
+    let word = if declared.spec.enabled { "on" } else { "off" };
+    let reason = declared.spec.reason.as_ref();
+    let reason = reason.filter(|_| declared.spec.enabled);
+    let reason = reason.map(|reason| format!(": {}", one_line(reason)));
+    format!(
+        "Maintenance/{} is {word}{}",
+        declared.name,
+        reason.unwrap_or_default()
+    )
 }
 
 /// How long a page may take to change after a deployment, where nothing is said.
@@ -158,13 +208,6 @@ const CHANGES: std::time::Duration = std::time::Duration::from_secs(30 * 60);
 /// What it needs of its services, by the service's name.
 pub fn demands(declared: &Declared<Spec>) -> Vec<(String, Demand)> {
     let spec = &declared.spec;
-    let word = if spec.enabled { "on" } else { "off" };
-    let reason = spec
-        .reason
-        .as_ref()
-        .filter(|_| spec.enabled)
-        .map(|reason| format!(": {}", one_line(reason)))
-        .unwrap_or_default();
     let what = match (&spec.by, spec.enabled) {
         (By::Variable(by), true) => Needed::Variable {
             name: by.variable.clone(),
@@ -180,11 +223,11 @@ pub fn demands(declared: &Declared<Spec>) -> Vec<(String, Demand)> {
             before_deploy: by.before_deploy.clone(),
             ready: ready(by),
         }),
-        (By::Image(_), false) => return Vec::new(),
+        (By::Image(_), false) | (By::Key(_), _) => return Vec::new(),
     };
     let demand = Demand {
         of: address(declared),
-        why: format!("Maintenance/{} is {word}{reason}", declared.name),
+        why: why(declared),
         origin: declared.origin(&["enabled"]).clone(),
         what,
     };
@@ -212,13 +255,60 @@ fn address(declared: &Declared<Spec>) -> Address {
 }
 
 /// What is left beside its demands: the page as customers see it, and the alarm when it has lasted too long.
-pub fn steps(declared: &Declared<Spec>, world: &World, now: Timestamp) -> Asked {
+pub fn steps(
+    declared: &Declared<Spec>,
+    documents: &Documents,
+    world: &World,
+    now: Timestamp,
+) -> Asked {
     let mut asked = Asked::default();
     overdue(declared, now, &mut asked);
+    queues::turn_key(declared, documents, world, now, &mut asked);
+    queues::drain(declared, documents, world, now, &mut asked);
     if let Some(page) = &declared.spec.page {
-        check_page(declared, page, world, now, &mut asked);
+        check_page(declared, documents, page, world, now, &mut asked);
     }
     asked
+}
+
+/// What is still to be waited for until it is open, once it is off; nothing when it is.
+pub fn opening(
+    declared: &Declared<Spec>,
+    documents: &Documents,
+    world: &World,
+    now: Timestamp,
+) -> Option<Ask> {
+    let wait = |until: String| Ask::Wait {
+        until,
+        deadline: now.saturating_add(CHANGES).unwrap_or(Timestamp::MAX),
+        then: "jobs go on".to_owned(),
+    };
+    if declared.spec.enabled {
+        return None;
+    }
+    let Some(railway) = world.railway.facts() else {
+        return Some(Ask::Unseen("whether it is open cannot be seen".to_owned()));
+    };
+    let closed = not_in_place(&declared.spec, documents, world, now);
+    let is_rolling = |name: &&String| {
+        let service = railway.services.get(*name).and_then(Seen::facts);
+        let newest = service.and_then(|service| service.newest.as_ref());
+        newest.is_some_and(|newest| matches!(newest.status, Status::Rolling(_)))
+    };
+    let rolling = declared.spec.services.iter().find(is_rolling);
+    if let Some(name) = closed.first().or(rolling) {
+        return Some(wait(format!("{name} is open again")));
+    }
+    let page = declared.spec.page.as_ref()?;
+    let url = url(declared, page, railway)?;
+    match world.pages.get(&url) {
+        Some(Seen::Facts(seen)) if page.open.fits(seen) => None,
+        Some(Seen::Unseen(reason)) => Some(Ask::Unseen(reason.clone())),
+        Some(Seen::Facts(_) | Seen::Unasked) | None => {
+            let url = one_line(&url);
+            Some(wait(format!("{url} answers {}", page.open.words())))
+        }
+    }
 }
 
 fn step(declared: &Declared<Spec>, field: &str, verb: &'static str, ask: Ask) -> Step {
@@ -257,6 +347,7 @@ fn overdue(declared: &Declared<Spec>, now: Timestamp, asked: &mut Asked) {
 
 fn check_page(
     declared: &Declared<Spec>,
+    documents: &Documents,
     page: &PageSpec,
     world: &World,
     now: Timestamp,
@@ -297,8 +388,18 @@ fn check_page(
     if expected.fits(seen) {
         return;
     }
-    let after = not_in_place(&declared.spec, railway);
-    let ask = late_page(declared, page, expected, &url, seen, railway, now);
+    let mut after = not_in_place(&declared.spec, documents, world, now);
+    // What has not begun to change cannot be late.
+    let mut since = (!after.is_empty()).then_some(now);
+    if let By::Key(by) = &declared.spec.by {
+        since = since.or(queues::turned_at(by, documents, world, now));
+        after = after
+            .first()
+            .map(|_| declared.name.clone())
+            .into_iter()
+            .collect();
+    }
+    let ask = late_page(declared, expected, &url, seen, railway, since, now);
     let page_step = step(declared, "page", verb, ask);
     asked.steps.push(Step {
         from: Some(format!("HTTP {}", seen.status)),
@@ -311,15 +412,16 @@ fn check_page(
 /// What a page that does not show what it should asks for: patience while its services change, then somebody.
 fn late_page(
     declared: &Declared<Spec>,
-    page: &PageSpec,
     expected: &Expected,
     url: &str,
     seen: &Page,
     railway: &railway::Railway,
+    since: Option<Timestamp>,
     now: Timestamp,
 ) -> Ask {
+    let page = declared.spec.page.as_ref();
     let within = page
-        .within
+        .and_then(|page| page.within)
         .map_or(std::time::Duration::from_secs(PAGE_SECONDS), |within| {
             within.0
         });
@@ -337,10 +439,10 @@ fn late_page(
         }
     }
     // What has not begun to change cannot be late.
-    let (from, patience) = if not_in_place(&declared.spec, railway).is_empty() {
-        (latest, patience)
-    } else {
-        (now, CHANGES)
+    let (from, patience) = match since {
+        Some(since) if since == now => (now, CHANGES),
+        Some(since) => (latest.max(since), patience),
+        None => (latest, patience),
     };
     let deadline = from.saturating_add(patience).unwrap_or(Timestamp::MAX);
     if now >= deadline {
@@ -370,11 +472,15 @@ fn late_page(
     }
 }
 
-/// The services that are not stored as the maintenance needs them, or cannot be seen.
-fn not_in_place(spec: &Spec, railway: &railway::Railway) -> Vec<String> {
-    let is_in_place = |name: &&String| {
-        let service = railway.services.get(*name).and_then(Seen::facts);
-        service.is_some_and(|service| is_in_place(spec, service))
+/// The services that are not as the maintenance needs them, or cannot be seen.
+fn not_in_place(spec: &Spec, documents: &Documents, world: &World, now: Timestamp) -> Vec<String> {
+    let is_in_place = |name: &&String| match &spec.by {
+        By::Key(by) => queues::is_in_place(by, spec.enabled, documents, world, now),
+        By::Variable(_) | By::Image(_) => {
+            let railway = world.railway.facts();
+            let service = railway.and_then(|railway| railway.services.get(*name)?.facts());
+            service.is_some_and(|service| is_in_place(spec, service))
+        }
     };
     let services = spec.services.iter();
     services
@@ -395,6 +501,7 @@ fn is_in_place(spec: &Spec, service: &Service) -> bool {
             let runs = matches!(&service.source, Source::Image(image) if *image == by.image);
             runs == spec.enabled
         }
+        By::Key(_) => true,
     }
 }
 

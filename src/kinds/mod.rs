@@ -6,7 +6,10 @@ pub mod approval;
 pub mod demand;
 pub mod difference;
 pub mod environment;
+pub mod glob;
 pub mod maintenance;
+pub mod queue;
+pub mod redis;
 pub mod release;
 pub mod service;
 pub mod shown;
@@ -83,6 +86,8 @@ pub const KINDS: &[KindInfo] = &[
     KindInfo::of::<release::Spec>(),
     KindInfo::of::<service::Spec>(),
     KindInfo::of::<maintenance::Spec>(),
+    KindInfo::of::<queue::Spec>(),
+    KindInfo::of::<redis::Spec>(),
     KindInfo::of::<approval::Spec>(),
 ];
 
@@ -97,6 +102,10 @@ pub struct Documents {
     pub services: BTreeMap<String, Declared<service::Spec>>,
     /// What closes services to customers.
     pub maintenances: BTreeMap<String, Declared<maintenance::Spec>>,
+    /// The queues of the application.
+    pub queues: BTreeMap<String, Declared<queue::Spec>>,
+    /// The servers that they lie in.
+    pub redises: BTreeMap<String, Declared<redis::Spec>>,
     /// Consent to what may lose something.
     pub approvals: BTreeMap<String, Declared<approval::Spec>>,
 }
@@ -109,6 +118,8 @@ impl Documents {
             releases,
             services,
             maintenances,
+            queues,
+            redises,
             approvals,
         } = older;
         add_documents(&mut self.environments, environments, |newer, older| {
@@ -119,6 +130,8 @@ impl Documents {
         });
         add_documents(&mut self.releases, releases, |_, _| {});
         add_documents(&mut self.maintenances, maintenances, |_, _| {});
+        add_documents(&mut self.queues, queues, |_, _| {});
+        add_documents(&mut self.redises, redises, |_, _| {});
         add_documents(&mut self.approvals, approvals, |_, _| {});
     }
 }

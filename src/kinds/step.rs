@@ -154,6 +154,14 @@ pub enum Effect {
     Gone,
     /// A kept deployment is started again.
     Instant,
+    /// No job begins, and those that run go on to their end.
+    Pause,
+    /// Jobs begin again.
+    Resume,
+    /// Failed jobs go away.
+    Clear,
+    /// What a cache holds goes away, and is slow until it is there again.
+    Purge,
     /// Nothing that runs is touched.
     Nothing,
 }
@@ -171,6 +179,10 @@ impl Effect {
             Effect::Stop => "it stops serving",
             Effect::Gone => "it is gone, with everything that it holds",
             Effect::Instant => "instant rollback, nothing is built or pulled",
+            Effect::Pause => "jobs wait; those that run go on to their end",
+            Effect::Resume => "jobs go on",
+            Effect::Clear => "failed jobs go away",
+            Effect::Purge => "slower until the cache is filled again",
             Effect::Nothing => "nothing that runs is touched",
         }
     }

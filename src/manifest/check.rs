@@ -2,6 +2,7 @@
 
 mod environment;
 mod maintenance;
+mod redis;
 
 use super::Findings;
 use super::document::Document;
@@ -132,11 +133,15 @@ pub fn meaning(documents: &Documents, now: Timestamp, found: &mut Findings) {
         releases,
         services,
         maintenances,
+        queues,
+        redises,
         approvals,
     } = documents;
     same_name_in_another_case(releases, "Release", found);
     same_name_in_another_case(services, "Service", found);
     same_name_in_another_case(maintenances, "Maintenance", found);
+    same_name_in_another_case(queues, "Queue", found);
+    same_name_in_another_case(redises, "Redis", found);
     releases
         .values()
         .for_each(|release| has_content(release, found));
@@ -163,8 +168,17 @@ pub fn meaning(documents: &Documents, now: Timestamp, found: &mut Findings) {
     }
     for maintenance in maintenances.values() {
         maintenance::check(maintenance, documents, found);
+        redis::closes(maintenance, documents, found);
     }
     maintenance::one_owner(maintenances, found);
+    for server in redises.values() {
+        redis::server(server, environment, found);
+        redis::caches(server, documents, now, found);
+    }
+    for queue in queues.values() {
+        redis::queue(queue, documents, now, found);
+    }
+    redis::one_owner(queues, found);
     for approval in approvals.values() {
         approval_ends(approval, environment, now, found);
     }

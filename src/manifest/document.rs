@@ -8,15 +8,7 @@ use crate::source::{Node, Place, Value};
 use std::collections::BTreeMap;
 
 /// Kinds that the language will have; naming one is not a typing error.
-const LATER: &[&str] = &[
-    "Database",
-    "Redis",
-    "Queue",
-    "BackupPolicy",
-    "Restore",
-    "Drill",
-    "Incident",
-];
+const LATER: &[&str] = &["Database", "BackupPolicy", "Restore", "Drill", "Incident"];
 
 /// One document whose kind and name are known.
 #[derive(Debug, Clone)]

@@ -71,7 +71,10 @@ impl Desired {
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
         let services = self.documents.services.values();
         let of_services = services.flat_map(|service| service.spec.secrets());
-        self.environment().spec.secret_names().chain(of_services)
+        let redises = self.documents.redises.values();
+        let of_redises = redises.filter_map(|redis| redis.spec.secret());
+        let environment = self.environment().spec.secret_names();
+        environment.chain(of_services).chain(of_redises)
     }
 
     /// A digest of everything that is asked for: the same for the same documents, however they are laid out in files. Secrets are in it by name only.
@@ -143,6 +146,11 @@ impl Desired {
         own.spec.secrets = other.spec.secrets.clone();
         own.spec.notify.clone_from(&other.spec.notify);
         own.spec.heartbeat.clone_from(&other.spec.heartbeat);
+        // Jobs and why they failed are nobody's but the team's.
+        for redis in self.documents.redises.values_mut() {
+            redis.spec.service = None;
+            redis.spec.address = None;
+        }
         for (name, maintenance) in &mut self.documents.maintenances {
             let known = trusted.documents.maintenances.get(name);
             let page = known.and_then(|known| known.spec.page.as_ref());

@@ -153,7 +153,10 @@ fn instead(step: &Step, drifted: &Drifted, now: Timestamp) -> Option<Ask> {
 /// Whether somebody may have brought it about. A one-shot that has come due was asked for by git,
 /// and what stores what runs completes a step of ours.
 fn can_drift(step: &Step, action: &Action) -> bool {
-    let Action::Railway(action) = action;
+    let action = match action {
+        Action::Railway(action) => action,
+        Action::Redis(action) => return action.can_undo_somebody(),
+    };
     !matches!(
         action,
         railway::Action::Store { .. } | railway::Action::Delete { .. }
@@ -181,7 +184,48 @@ fn follows(action: &Action) -> bool {
     !matches!(
         action,
         Action::Railway(railway::Action::Change(_) | railway::Action::PushToDeploy { .. })
+            | Action::Redis(_)
     )
+}
+
+/// Which parts of the outside a look has shown whole.
+#[derive(Debug, Clone, Copy)]
+struct Sight {
+    railway: bool,
+    redis: bool,
+}
+
+impl Sight {
+    fn of(plan: &Plan, railway: &Railway) -> Sight {
+        let unseen = plan
+            .steps
+            .iter()
+            .filter(|step| matches!(step.ask, Ask::Unseen(_)));
+        let (redis, other): (Vec<&Step>, Vec<&Step>) =
+            unseen.partition(|step| is_in_redis(&step.part()));
+        let services = &mut railway.services.values();
+        Sight {
+            railway: other.is_empty()
+                && !services.any(|service| matches!(service, Seen::Unseen(_)))
+                // Without the history some deployments are not asked for.
+                && !matches!(railway.history, Seen::Unseen(_)),
+            redis: redis.is_empty(),
+        }
+    }
+
+    /// Whether a part that is not asked for is in step.
+    fn is_whole(self, part: &str) -> bool {
+        if is_in_redis(part) {
+            self.redis
+        } else {
+            self.railway
+        }
+    }
+}
+
+/// Whether a part is kept in a Redis server, and not at Railway.
+fn is_in_redis(part: &str) -> bool {
+    part.starts_with("Queue/") || part.starts_with("Redis/")
 }
 
 impl Course {
@@ -193,13 +237,23 @@ impl Course {
         if self.digest != content.digest {
             return !self.is_known(step);
         }
-        self.pending.contains(&step.part()) || follows(action) && self.is_under_way(step)
+        self.pending.contains(&step.part())
+            || self.was_out_of_sight(action)
+            || follows(action) && self.is_under_way(step)
     }
 
     /// Whether the looks before have shown the very same out of step by itself.
     fn is_known(&self, step: &Step) -> bool {
         let known = self.drifted.get(&step.part());
         known.is_some_and(|trace| trace.is_there && trace.intent == step.intent())
+    }
+
+    /// Whether the server could not be seen since git asks for this: what differs there may be what git has changed.
+    fn was_out_of_sight(&self, action: &Action) -> bool {
+        match action {
+            Action::Redis(action) => self.pending.contains(&out_of_sight(&action.of.name)),
+            Action::Railway(_) => false,
+        }
     }
 
     /// Whether something of the step's document, or of what all services share, is on its way.
@@ -275,16 +329,9 @@ impl Course {
             .filter(|(position, step)| is_out_of_step(step) || plan.drift.contains_key(position))
             .map(|(position, step)| (step.part(), (position, step)))
             .collect();
-        let services = &mut railway.services.values();
-        let is_whole = !plan
-            .steps
-            .iter()
-            .any(|step| matches!(step.ask, Ask::Unseen(_)))
-            && !services.any(|service| matches!(service, Seen::Unseen(_)))
-            // Without the history some deployments are not asked for.
-            && !matches!(railway.history, Seen::Unseen(_));
-        self.trace(plan, &asked, is_whole, now);
-        if is_whole {
+        let sight = Sight::of(plan, railway);
+        self.trace(plan, &asked, sight, now);
+        if sight.railway {
             self.whole_at = Some(now);
         }
         let others = |(_, (position, step)): &(&String, &(usize, &Step))| {
@@ -305,23 +352,25 @@ impl Course {
                 };
                 set.insert(part.clone());
             }
+            self.pending.extend(unseen_servers(plan));
             return;
         }
         let changes = |step: &Step| step.action().is_some_and(|action| !follows(action));
         let is_added = |part: &String, position: usize, step: &Step| {
-            let was_unjudged = self.unjudged.contains(part);
-            was_unjudged && is_judged(position, step)
-                || !was_unjudged && !changes(step) && self.is_under_way(step)
+            if self.unjudged.contains(part) {
+                return is_judged(position, step);
+            }
+            let is_late = |action: &Action| self.was_out_of_sight(action);
+            step.action().is_some_and(is_late) || !changes(step) && self.is_under_way(step)
         };
         let added: Vec<String> = others
             .into_iter()
             .filter(|(part, (position, step))| is_added(part, *position, step))
             .map(|(part, _)| part.clone())
             .collect();
-        if is_whole {
-            self.pending.retain(|part| asked.contains_key(part));
-            self.unjudged.retain(|part| asked.contains_key(part));
-        }
+        let stays = |part: &String| asked.contains_key(part) || !sight.is_whole(part);
+        self.pending.retain(stays);
+        self.unjudged.retain(stays);
         for (part, (position, step)) in &asked {
             if is_judged(*position, step) {
                 self.unjudged.remove(part);
@@ -334,11 +383,11 @@ impl Course {
         &mut self,
         plan: &Plan,
         asked: &BTreeMap<String, (usize, &Step)>,
-        is_whole: bool,
+        sight: Sight,
         now: Timestamp,
     ) {
         for (part, trace) in &mut self.drifted {
-            trace.is_there &= !is_whole || asked.contains_key(part);
+            trace.is_there &= asked.contains_key(part) || !sight.is_whole(part);
         }
         for (part, (position, step)) in asked {
             let Some(drifted) = plan.drift.get(position) else {
@@ -372,6 +421,19 @@ impl Course {
             });
         }
     }
+}
+
+/// What stands for everything in a server that cannot be seen.
+fn out_of_sight(server: &str) -> String {
+    format!("Redis/{server} *")
+}
+
+fn unseen_servers(plan: &Plan) -> impl Iterator<Item = String> + '_ {
+    let unseen = plan
+        .steps
+        .iter()
+        .filter(|step| step.of.kind == "Redis" && matches!(step.ask, Ask::Unseen(_)));
+    unseen.map(|step| out_of_sight(&step.of.name))
 }
 
 fn is_out_of_step(step: &Step) -> bool {

@@ -66,6 +66,8 @@ pub fn hold(plan: &mut Plan, desired: &Desired, world: &World, now: Timestamp) {
 /// Whether customers could notice it if it went wrong. More replicas are no risk, and neither is what only stores what runs.
 fn is_noticed(step: &Step, railway: &Railway) -> bool {
     match (step.effect, step.action()) {
+        // Fewer jobs at once are noticed; more are not, and neither is what lets jobs go on.
+        (_, Some(Action::Redis(_))) => matches!(step.verb, "lower" | "purge" | "restart"),
         (Effect::Hot, Some(Action::Railway(railway::Action::Change(change)))) => {
             !scales_up(change, railway)
         }
@@ -126,6 +128,7 @@ fn lifts(
     off.filter(|spec| !spec.enabled && spec.services.contains(&step.of.name))
         .any(|spec| match &spec.by {
             By::Variable(by) => step.field == by.variable,
+            By::Key(_) => false,
             By::Image(by) => {
                 matches!(&service.source, Source::Image(image) if *image == by.image)
             }

@@ -11,6 +11,7 @@ use crate::kinds::step::{Ask, Cause, PUT_BACK, Step};
 use crate::world::railway::{
     self, Change, Owner, PatchState, Question, Railway, Setting, Staged, Status, VariableValue,
 };
+use crate::world::redis;
 use crate::world::{Action, Class, SETTLING, Seen, World};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -137,31 +138,37 @@ impl Memory {
 
 /// Whether an action gives a part another content, and does not only deploy, start or stop what is stored.
 fn sets(action: &Action) -> bool {
-    let Action::Railway(action) = action;
-    matches!(
-        action,
-        railway::Action::Change(_)
-            | railway::Action::SetVariable { .. }
-            | railway::Action::PushToDeploy { .. }
-            | railway::Action::Rollback { .. }
-    )
+    match action {
+        Action::Railway(action) => matches!(
+            action,
+            railway::Action::Change(_)
+                | railway::Action::SetVariable { .. }
+                | railway::Action::PushToDeploy { .. }
+                | railway::Action::Rollback { .. }
+        ),
+        Action::Redis(_) => true,
+    }
 }
 
 /// What is sent for a step: its intent, by its action.
 fn sending(step: &Step) -> String {
     match step.action() {
-        Some(Action::Railway(action)) => by(&step.intent(), action),
+        Some(Action::Railway(action)) => by(&step.intent(), action.word()),
+        Some(Action::Redis(action)) => by(&step.intent(), action.word()),
         None => step.intent(),
     }
 }
 
-fn by(intent: &str, action: &railway::Action) -> String {
-    format!("{intent} by {}", action.word())
+fn by(intent: &str, word: &str) -> String {
+    format!("{intent} by {word}")
 }
 
 /// The plan with every step that may not be made now turned into a wait or a hold.
 pub fn hold(mut plan: Plan, world: &World, memory: &Memory, now: Timestamp) -> Plan {
     let Seen::Facts(railway) = &world.railway else {
+        if let Stance::ReportOnly(why) = &memory.stance {
+            stance::report_only(&mut plan, None, why);
+        }
         return plan;
     };
     let is_fresh = plan
@@ -181,7 +188,7 @@ pub fn hold(mut plan: Plan, world: &World, memory: &Memory, now: Timestamp) -> P
         drift::hold(&mut plan, railway, course, content, now);
     }
     if let Stance::ReportOnly(why) = &memory.stance {
-        stance::report_only(&mut plan, railway, why);
+        stance::report_only(&mut plan, Some(railway), why);
     }
     one_after_the_other(&mut plan, now);
     plan.writes = coalesce(&plan);
@@ -276,7 +283,10 @@ fn instead(step: &Step, railway: &Railway, memory: &Memory, now: Timestamp) -> O
     let Ask::Make(action) = &step.ask else {
         return None;
     };
-    let Action::Railway(action) = action;
+    let action = match action {
+        Action::Railway(action) => action,
+        Action::Redis(action) => return in_redis(step, action, memory, now),
+    };
     let mut past = None;
     if let railway::Action::Change(change) = action
         && let Some(ask) = not_alone(railway)
@@ -298,6 +308,36 @@ fn instead(step: &Step, railway: &Railway, memory: &Memory, now: Timestamp) -> O
     let action = past.as_ref().unwrap_or(action);
     sent_before(step, action, railway, memory, now)
         .or_else(|| past.map(|action| Ask::Make(Action::Railway(action))))
+}
+
+/// What becomes of a change of a Redis server. A look shows it at once, so that nothing has to settle.
+fn in_redis(step: &Step, action: &redis::Action, memory: &Memory, now: Timestamp) -> Option<Ask> {
+    let intent = step.intent();
+    if step.field == "failed.keep" && memory.course.is_none() {
+        return Some(Ask::Told(
+            "due: a controller does it, or `clearedBefore` says from when".to_owned(),
+        ));
+    }
+    if let Some(words) = memory.refused.get(&intent) {
+        return Some(held(
+            words.clone(),
+            "see to it there; a new run tries again",
+        ));
+    }
+    let sent = memory.sent.get(&by(&intent, action.word()));
+    let sent = sent.filter(|_| !action.is_piecewise());
+    sent.and_then(|sent| too_often(sent, now))
+}
+
+/// What is asked for again and again does not work.
+fn too_often(sent: &Sent, now: Timestamp) -> Option<Ask> {
+    let is_often = sent.times >= OFTEN && now.duration_since(sent.at).unsigned_abs() < SPAN;
+    is_often.then(|| {
+        held(
+            format!("made {} times and still not so", sent.times),
+            "somebody else may be changing it, or it is stored in other words: compare with the dashboard",
+        )
+    })
 }
 
 /// What becomes of a step to make, by an action, because of what was sent before.
@@ -332,7 +372,7 @@ fn sent_before(
     {
         return Some(ask);
     }
-    if let Some(sent) = memory.sent.get(&by(&intent, action)) {
+    if let Some(sent) = memory.sent.get(&by(&intent, action.word())) {
         if sent.times >= OFTEN && now.duration_since(sent.at).unsigned_abs() < SPAN {
             return Some(held(
                 format!("made {} times and still not so", sent.times),

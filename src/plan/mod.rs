@@ -16,7 +16,7 @@ use crate::kinds::approval::Used;
 use crate::kinds::demand::Demand;
 use crate::kinds::environment::drift::Heal;
 use crate::kinds::step::{Ask, Asked, Cause, Step};
-use crate::kinds::{approval, environment, maintenance, service};
+use crate::kinds::{approval, environment, maintenance, queue, redis, service};
 use crate::manifest::Desired;
 use crate::world::railway::{Named, Railway};
 use crate::world::{Question, Seen, World};
@@ -117,7 +117,19 @@ pub fn plan(desired: &Desired, world: &World, now: Timestamp) -> Plan {
             documents
                 .maintenances
                 .values()
-                .map(|maintenance| maintenance::steps(maintenance, world, now)),
+                .map(|maintenance| maintenance::steps(maintenance, documents, world, now)),
+        )
+        .chain(
+            documents
+                .redises
+                .values()
+                .map(|redis| redis::steps(redis, documents, world, now)),
+        )
+        .chain(
+            documents
+                .queues
+                .values()
+                .map(|queue| queue::steps(queue, documents, world, now)),
         );
     for Asked {
         steps,
@@ -129,6 +141,7 @@ pub fn plan(desired: &Desired, world: &World, now: Timestamp) -> Plan {
         plan.steps.extend(steps);
         plan.questions.extend(questions);
     }
+    redis::restart::hold(&mut plan.steps, documents, world, now);
     consent::ask(&mut plan, desired, world, now);
     freeze::hold(&mut plan, desired, world, now);
     if removal::is_of_another(desired) {

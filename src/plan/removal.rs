@@ -1,11 +1,11 @@
 //! What git declared before and does not declare now (design rule 4): taken away, kept and said, or held.
 
 use crate::kinds::environment::{self, RemovedEntry, RemovedService};
-use crate::kinds::service;
 use crate::kinds::shown::{few, one_line};
 use crate::kinds::step::{Address, Ask, Asked, Cause, Effect, Loss, NOTE, Step};
 use crate::kinds::variable::{Variable, stored_words};
 use crate::kinds::{Declared, Documents};
+use crate::kinds::{queue, service};
 use crate::manifest::Desired;
 use crate::source::{Node, Value};
 use crate::world::railway::{
@@ -39,6 +39,7 @@ pub fn steps(desired: &Desired, world: &World) -> Asked {
     }
     removing.migrations(before, now);
     removing.maintenances(before, now);
+    removing.queues(before, now);
     removing.asked
 }
 
@@ -359,6 +360,33 @@ impl Removing<'_> {
             let step = self.step(&holder, "enabled", "open", ask);
             self.asked.steps.push(Step {
                 why: format!("Maintenance/{} is no longer declared", was.name),
+                ..step
+            });
+        }
+    }
+
+    /// A queue that was paused when its document went stays so, and nobody would look.
+    fn queues(&mut self, before: &Documents, now: &Documents) {
+        let is_gone = |was: &&Declared<queue::Spec>| {
+            was.spec.paused == Some(true) && !now.queues.contains_key(&was.name)
+        };
+        for was in before.queues.values().filter(is_gone) {
+            let holder = Holder {
+                address: Address {
+                    kind: "Queue",
+                    name: was.name.clone(),
+                },
+                document: &was.document,
+            };
+            let ask = Ask::Hold {
+                by: "it was paused when its document went, and stays so".to_owned(),
+                way_out: "say `paused: false` first, and take the document away afterwards"
+                    .to_owned(),
+                cause: Cause::Somebody,
+            };
+            let step = self.step(&holder, "paused", "resume", ask);
+            self.asked.steps.push(Step {
+                why: format!("Queue/{} is no longer declared", was.name),
                 ..step
             });
         }

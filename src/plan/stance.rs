@@ -159,9 +159,10 @@ pub fn stranger(environment: &str, commit: &str, at: Timestamp) -> ReportOnly {
 }
 
 /// Holds every step to make. A plan that is held once stays as it is.
-pub fn report_only(plan: &mut Plan, railway: &Railway, why: &ReportOnly) {
+pub fn report_only(plan: &mut Plan, railway: Option<&Railway>, why: &ReportOnly) {
     for step in &mut plan.steps {
-        let goes_on = why.finishes && freeze::is_begun(step, railway);
+        let is_begun = railway.is_some_and(|railway| freeze::is_begun(step, railway));
+        let goes_on = why.finishes && is_begun;
         if step.action().is_some() && !goes_on {
             step.ask = Ask::Hold {
                 by: why.why.clone(),

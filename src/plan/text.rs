@@ -72,6 +72,7 @@ pub fn what(step: &Step) -> String {
     let is_named_by_verb = match step.field.as_str() {
         "deployment" | "service" => true,
         "replicas" | "image" | "commit" | "restartedAfter" | "stopped" => step.verb != NOTE,
+        "paused" => matches!(step.verb, "pause" | "resume"),
         _ => false,
     };
     if !is_named_by_verb {

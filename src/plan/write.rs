@@ -4,6 +4,7 @@ use super::Plan;
 use crate::kinds::approval::Used;
 use crate::world::Action;
 use crate::world::railway::{self, AUTHOR, Change, Owner};
+use crate::world::redis;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +34,8 @@ pub enum What {
     Patch(Vec<Change>),
     /// One action of its own.
     One(railway::Action),
+    /// One change of a Redis server.
+    Redis(redis::Action),
 }
 
 /// A message is not for ever long.
@@ -50,21 +53,10 @@ pub fn coalesce(plan: &Plan) -> Vec<Write> {
                 patched.push(position);
             }
             Some(Action::Railway(action)) => {
-                let what = What::One(action.clone());
-                match others
-                    .iter_mut()
-                    .find(|write: &&mut Write| write.what == what)
-                {
-                    // Several steps may come by one action: a way back brings image and settings.
-                    Some(write) => write.steps.push(position),
-                    None => others.push(Write {
-                        steps: vec![position],
-                        what,
-                        approvals: Vec::new(),
-                        commit: plan.commit.clone(),
-                        marks: Vec::new(),
-                    }),
-                }
+                add(&mut others, position, What::One(action.clone()), plan);
+            }
+            Some(Action::Redis(action)) => {
+                add(&mut others, position, What::Redis(action.clone()), plan);
             }
             None => {}
         }
@@ -81,6 +73,20 @@ pub fn coalesce(plan: &Plan) -> Vec<Write> {
         write.approvals = used(&write.steps, plan);
     }
     writes
+}
+
+/// Several steps may come by one action: a way back brings image and settings.
+fn add(writes: &mut Vec<Write>, position: usize, what: What, plan: &Plan) {
+    match writes.iter_mut().find(|write| write.what == what) {
+        Some(write) => write.steps.push(position),
+        None => writes.push(Write {
+            steps: vec![position],
+            what,
+            approvals: Vec::new(),
+            commit: plan.commit.clone(),
+            marks: Vec::new(),
+        }),
+    }
 }
 
 /// The marks of the approvals that these steps use.

@@ -7,8 +7,10 @@ pub mod http;
 pub mod notify;
 pub mod pages;
 pub mod railway;
+pub mod redis;
 
-use crate::plan::write::Write;
+use crate::plan::write::{What, Write};
+use crate::world::redis::Change;
 use crate::world::secret::Secret;
 use crate::world::{Failure, Question, Seen, World};
 use async_trait::async_trait;
@@ -54,6 +56,8 @@ pub struct Outside {
     pub railway: railway::Client,
     /// The web as customers see it.
     pub pages: Pages,
+    /// The Redis servers.
+    pub redis: redis::Client,
 }
 
 #[async_trait]
@@ -62,6 +66,7 @@ impl Provider for Outside {
         Ok(World {
             railway: Seen::Facts(self.railway.observe(scope).await?),
             pages: BTreeMap::new(),
+            redis: BTreeMap::new(),
             secrets: BTreeMap::new(),
             health: BTreeMap::new(),
         })
@@ -79,6 +84,10 @@ impl Provider for Outside {
                     let page = self.pages.look(&question.url).await;
                     world.pages.insert(question.url.clone(), page);
                 }
+                Question::Redis(question) => {
+                    let server = self.redis.look(question, world).await;
+                    world.redis.insert(question.of.name.clone(), server);
+                }
             }
         }
     }
@@ -89,6 +98,16 @@ impl Provider for Outside {
         write: &Write,
         secrets: &Secrets,
     ) -> Result<(), Failure> {
+        if let What::Redis(action) = &write.what {
+            if let Change::Warm { urls, .. } = &action.change {
+                for url in urls {
+                    if let Seen::Unseen(reason) = self.pages.look(url).await {
+                        return Err(Failure::Passing(reason));
+                    }
+                }
+            }
+            return self.redis.perform(world, action).await;
+        }
         match &world.railway {
             Seen::Facts(seen) => self.railway.perform(seen, write, secrets).await,
             Seen::Unseen(reason) => Err(Failure::Passing(reason.clone())),

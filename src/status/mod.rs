@@ -3,6 +3,7 @@
 pub mod changes;
 pub mod conditions;
 pub mod event;
+pub mod queues;
 pub mod telling;
 pub mod text;
 pub mod view;
@@ -18,6 +19,7 @@ use crate::world::health::Health as Asked;
 use crate::world::railway::{self, AUTHOR, Deployment, Field, Patch, PatchState, Railway, Service};
 use crate::world::{Question, Seen, World};
 use jiff::Timestamp;
+use queues::{QueueStatus, RedisStatus};
 use schemars::{JsonSchema, schema_for};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -52,6 +54,10 @@ pub struct Status {
     pub closed: Vec<Closed>,
     /// The services that the manifests name.
     pub services: Vec<ServiceStatus>,
+    /// The Redis servers that the manifests name.
+    pub redis: Vec<RedisStatus>,
+    /// The queues that the manifests name.
+    pub queues: Vec<QueueStatus>,
     /// What was changed outside of git, as far as Railway's history shows it.
     pub drift: Vec<Drift>,
     /// The freeze that holds.
@@ -294,6 +300,8 @@ pub fn status(desired: &Desired, world: &World, plan: &Plan, now: Timestamp) -> 
         services: railway
             .map(|railway| services(documents, railway, world))
             .unwrap_or_default(),
+        redis: queues::servers(documents, world),
+        queues: queues::queues(documents, world, now),
         drift: railway
             .map(|railway| drift(plan, railway))
             .unwrap_or_default(),

@@ -1,5 +1,6 @@
 //! A status as people read it at night: how bad it is first, then what goes on, who must act, what is closed, each service, and who changed what.
 
+use super::queues::{QueueStatus, RedisStatus};
 use super::view::ServiceHealth;
 use super::view::View;
 use super::{Closed, Drift, Health, Item, ServiceStatus, State, Status};
@@ -139,6 +140,8 @@ fn body(out: &mut String, status: &Status, now: Timestamp, look: Look) {
         line(out, "CLOSED", &closed_words(closed, now), color, look);
     }
     services(out, &status.services, now, look);
+    redis(out, &status.redis, look);
+    queues(out, &status.queues, look);
     for drift in &status.drift {
         line(
             out,
@@ -256,6 +259,42 @@ fn services(out: &mut String, services: &[ServiceStatus], now: Timestamp, look: 
     }
 }
 
+fn redis(out: &mut String, servers: &[RedisStatus], look: Look) {
+    let widths = servers.iter().map(|server| server.name.width());
+    let width = widths.max().unwrap_or(0).min(WIDEST);
+    for server in servers {
+        row(
+            out,
+            (&server.name, width),
+            &server.words,
+            server.is_well,
+            look,
+        );
+    }
+}
+
+fn queues(out: &mut String, queues: &[QueueStatus], look: Look) {
+    let widths = queues.iter().map(|queue| queue.name.width());
+    let width = widths.max().unwrap_or(0).min(WIDEST);
+    for queue in queues {
+        row(out, (&queue.name, width), &queue.words, queue.is_well, look);
+    }
+}
+
+/// A line with a sign, a name and words.
+fn row(out: &mut String, (name, width): (&str, usize), words: &str, is_well: bool, look: Look) {
+    let (mark, color) = if is_well {
+        ("✓", AnsiColor::Green)
+    } else {
+        ("✗", AnsiColor::Yellow)
+    };
+    let style = style(color, look);
+    let _ = write!(out, "  {style}{mark}{style:#} ");
+    let space = width.saturating_sub(name.width()) + 2;
+    let row = format!("{name}{}{words}", " ".repeat(space));
+    fill(out, &row, 4, INDENT, look.width);
+}
+
 fn answers_words(answers: &ServiceHealth, now: Timestamp) -> String {
     let since = answers.since.as_deref().and_then(|at| at.parse().ok());
     let since = since.map(|at| when(at, now)).unwrap_or_default();
@@ -330,7 +369,7 @@ pub fn when(at: Timestamp, now: Timestamp) -> String {
 }
 
 /// A span in the largest unit that tells enough.
-fn rough(span: std::time::Duration) -> String {
+pub fn rough(span: std::time::Duration) -> String {
     let seconds = span.as_secs();
     match seconds {
         0..60 => format!("{seconds} s"),

@@ -3,6 +3,7 @@
 pub mod health;
 pub mod page;
 pub mod railway;
+pub mod redis;
 pub mod secret;
 
 use crate::world::health::Healths;
@@ -21,6 +22,8 @@ pub struct World {
     pub railway: Seen<Railway>,
     /// Pages on the web, by address; asked by [`page::Question`].
     pub pages: BTreeMap<String, Seen<Page>>,
+    /// Redis servers, by the names of their documents; asked by [`redis::Question`].
+    pub redis: BTreeMap<String, Seen<redis::Server>>,
     /// The secrets that manifests refer to, by the name in the manifest (without the environment's prefix).
     pub secrets: BTreeMap<String, Seen<Secret>>,
     /// How services answer, where somebody asks them all the time.
@@ -55,6 +58,8 @@ pub enum Question {
     Railway(railway::Question),
     /// What a page answers.
     Page(page::Question),
+    /// What a Redis server shows.
+    Redis(redis::Question),
 }
 
 impl From<railway::Question> for Question {
@@ -66,6 +71,12 @@ impl From<railway::Question> for Question {
 impl From<page::Question> for Question {
     fn from(question: page::Question) -> Question {
         Question::Page(question)
+    }
+}
+
+impl From<redis::Question> for Question {
+    fn from(question: redis::Question) -> Question {
+        Question::Redis(question)
     }
 }
 
@@ -109,6 +120,8 @@ pub enum Class {
 pub enum Action {
     /// Something in Railway.
     Railway(railway::Action),
+    /// Something in a Redis server.
+    Redis(redis::Action),
 }
 
 impl Action {
@@ -116,6 +129,7 @@ impl Action {
     pub fn class(&self) -> Class {
         match self {
             Action::Railway(action) => action.class(),
+            Action::Redis(_) => Class::Absolute,
         }
     }
 }

@@ -145,6 +145,7 @@ fn outside(sandbox: &Sandbox, clock: &Clock) -> Outside {
         )
         .unwrap(),
         pages: Pages::new(line, Allowed::default(), None),
+        redis: reconciler::providers::redis::Client::default(),
     }
 }
 

@@ -17,6 +17,7 @@ mod plans;
 mod probes;
 mod problems;
 mod readme;
+mod redis;
 mod repository;
 mod rollback;
 mod serve;

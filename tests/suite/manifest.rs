@@ -782,11 +782,11 @@ fn a_secret_needs_a_prefix_in_the_environment() {
 fn heads_of_documents_have_their_words() {
     let head =
         "apiVersion: reconciler/v1alpha1\nkind: Service\nmetadata: { name: api }\nspec: {}\n";
-    let known = "known kinds: `Environment`, `Release`, `Service`, `Maintenance`, `Approval`";
+    let known = "known kinds: `Environment`, `Release`, `Service`, `Maintenance`, `Queue`, `Redis`, `Approval`";
     let cases = [
         (head.replace("Service", "Servce"), "2 [unknown-kind] unknown kind `Servce`, did you mean `Service`?".to_owned()),
         (head.replace("Service", "Deployment"), format!("2 [unknown-kind] unknown kind `Deployment`; {known}")),
-        (head.replace("Service", "Queue"), format!("2 [unsupported-kind] kind `Queue` is not supported by this version; {known}")),
+        (head.replace("Service", "Drill"), format!("2 [unsupported-kind] kind `Drill` is not supported by this version; {known}")),
         (head.replace("Service", "[x]"), format!("2 [wrong-type] `kind`: expected the name of a kind, found a list; {known}")),
         (head.replace("kind: Service\n", ""), format!("1 [missing-field] missing field `kind`; {known}")),
         (head.replace("v1alpha1", "v2"), "1 [api-version] this version of the language is not known; write `apiVersion: reconciler/v1alpha1`".to_owned()),
@@ -1307,6 +1307,7 @@ EXAMPLE
         "release",
         "service",
         "maintenance",
+        "queue",
         "approval",
     ] {
         let text = manifest::explain(kind, 100).expect("it is a kind");

@@ -94,6 +94,9 @@ fn cases() -> Vec<Case> {
             + "---\n"
             + &document("Maintenance", "site", spec)
     };
+    let redis = |queue: &str| {
+        document("Redis", "main", "service: redis") + "---\n" + &document("Queue", "orders", queue)
+    };
     let mut cases = vec![
         beside("A closing brace is missing", "kind: { a: b\n"),
         beside(
@@ -478,6 +481,73 @@ fn cases() -> Vec<Case> {
                     "shop",
                     "enabled: false\nservices: [web]\nby: { variable: CLOSED }",
                 ),
+        ),
+        beside(
+            "A Maintenance that pauses a queue that is misspelt, and one of Bull",
+            maintenance(
+                "enabled: false\nservices: [web]\nby: { key: closed, redis: mian }\npause: [ordres, old]",
+            ) + "---\n"
+                + &redis("redis: main\nlibrary: bullmq")
+                + "---\n"
+                + &document("Queue", "old", "redis: main\nlibrary: bull"),
+        ),
+        beside(
+            "A Maintenance that waits for the jobs of no queue",
+            maintenance("enabled: false\nservices: [web]\nby: { variable: CLOSED }\ndrain: 2m"),
+        ),
+        beside(
+            "A Queue in a Redis that is misspelt",
+            redis("redis: mian\nlibrary: bullmq"),
+        ),
+        beside(
+            "A Queue without its Redis and its library",
+            document("Queue", "orders", "maxActive: 3"),
+        ),
+        beside(
+            "A Queue in which nothing could run",
+            redis("redis: main\nlibrary: bullmq\nmaxActive: 0"),
+        ),
+        beside(
+            "A Queue of Bull that is to be paused",
+            redis("redis: main\nlibrary: bull\npaused: true"),
+        ),
+        beside(
+            "A version that YAML takes for a number",
+            redis("redis: main\nlibrary: bullmq\nversion: 5.20"),
+        ),
+        beside(
+            "Failed jobs that go by themselves, and nothing keeps them",
+            redis("redis: main\nlibrary: bullmq\nfailed: { keep: 7d }"),
+        ),
+        beside(
+            "Failed jobs that go to a store that is nowhere",
+            redis("redis: main\nlibrary: bullmq\nfailed: { keep: 7d, archive: backups }"),
+        ),
+        beside(
+            "Two Queues of one queue",
+            redis("redis: main\nlibrary: bullmq")
+                + "---\n"
+                + &document(
+                    "Queue",
+                    "again",
+                    "redis: main\nlibrary: bullmq\nname: orders",
+                ),
+        ),
+        beside("A Redis that is nowhere", document("Redis", "main", "{}")),
+        beside(
+            "A cache that fits everything, one that fits queues, and a policy that throws jobs away",
+            redis("redis: main\nlibrary: bullmq").replace(
+                "service: redis",
+                "service: redis\n  memory: { max: 1GiB, policy: allkeys-lru }\n  protect: [\"session:*\"]\n  caches: { all: { keys: \"*\" }, b: { keys: \"b*\" }, s: { keys: \"session:web:*\" } }",
+            ),
+        ),
+        beside(
+            "A Redis in two places",
+            document(
+                "Redis",
+                "main",
+                "service: redis\naddress: { from: { secret: REDIS } }",
+            ),
         ),
         beside(
             "A page with a status that is none",

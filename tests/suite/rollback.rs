@@ -200,6 +200,7 @@ impl Model {
                 self.changed = self.now;
             }
             What::One(other) => self.violations.push(format!("nobody asked for {other:?}")),
+            What::Redis(other) => self.violations.push(format!("nobody asked for {other:?}")),
         }
         if self.level != self.wanted.1 && write.steps.is_empty() {
             self.violations.push("a variable was put back".to_owned());
@@ -324,6 +325,7 @@ impl Model {
         World {
             railway: Seen::Facts(railway),
             pages: BTreeMap::new(),
+            redis: BTreeMap::new(),
             secrets: BTreeMap::new(),
             health: BTreeMap::from([("web".to_owned(), health)]),
         }

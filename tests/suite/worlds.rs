@@ -9,6 +9,7 @@ use reconciler::world::railway::{
     RESTARTS, Railway, Ready, RestartPolicy, Service, SettingName, Settings, Source, Staged,
     Status, Variable, Written as WrittenAt,
 };
+use reconciler::world::redis::{Count, Memory, Pause, Persistence, Queue, QueueKey, Server};
 use reconciler::world::secret::Secret;
 use reconciler::world::{Seen, World};
 use serde::Deserialize;
@@ -51,6 +52,9 @@ pub struct Written {
     /// What addresses answer, as `503 closed for maintenance`, or why that cannot be seen.
     #[serde(default)]
     pages: BTreeMap<String, String>,
+    /// Redis servers by the names of their documents; a text says why one cannot be seen.
+    #[serde(default)]
+    redis: BTreeMap<String, WrittenRedis>,
     #[serde(default)]
     secrets: BTreeMap<String, Option<String>>,
     #[serde(default)]
@@ -59,6 +63,69 @@ pub struct Written {
     /// How services answer, where somebody asks them.
     #[serde(default)]
     health: BTreeMap<String, WrittenHealth>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum WrittenRedis {
+    Unseen(String),
+    Server(Box<WrittenServer>),
+}
+
+/// A server as written; what is not written is as a plain one has it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct WrittenServer {
+    replica: bool,
+    has_file: bool,
+    started: Option<Timestamp>,
+    used: u64,
+    max: u64,
+    policy: Option<String>,
+    save: Option<String>,
+    append_only: bool,
+    append_only_is_whole: Option<bool>,
+    saved: Option<Timestamp>,
+    is_saving: bool,
+    unsaved: u64,
+    queues: BTreeMap<String, WrittenQueue>,
+    keys: BTreeMap<String, Option<String>>,
+    counts: BTreeMap<String, u64>,
+}
+
+/// A queue as written, by what its keys begin with; a text says why it cannot be seen.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum WrittenQueue {
+    Unseen(String),
+    Queue(Box<PlainQueue>),
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct PlainQueue {
+    absent: bool,
+    bull: bool,
+    version: Option<String>,
+    paused: bool,
+    max_active: Option<String>,
+    wait: u64,
+    in_paused: u64,
+    prioritized: u64,
+    active: u64,
+    delayed: u64,
+    failed: u64,
+    oldest_waiting: Option<Timestamp>,
+    oldest_failed: Option<Timestamp>,
+    failed_before: u64,
+    clearable: bool,
+    reasons: BTreeMap<String, u64>,
+    running: Vec<String>,
+    unheld: u64,
+    workers: Option<u64>,
+    paused_for: Option<BTreeSet<String>>,
+    since: Option<Timestamp>,
+    was_paused: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -206,6 +273,11 @@ impl Written {
                 .iter()
                 .map(|(url, answer)| (url.clone(), page(answer)))
                 .collect(),
+            redis: self
+                .redis
+                .iter()
+                .map(|(name, redis)| (name.clone(), redis.seen()))
+                .collect(),
             secrets: secrets.collect(),
             health: self
                 .health
@@ -281,6 +353,109 @@ impl Written {
                 })
                 .collect(),
         }
+    }
+}
+
+impl WrittenRedis {
+    fn seen(&self) -> Seen<Server> {
+        match self {
+            WrittenRedis::Unseen(reason) => Seen::Unseen(reason.clone()),
+            WrittenRedis::Server(server) => Seen::Facts(server.server()),
+        }
+    }
+}
+
+impl WrittenServer {
+    fn server(&self) -> Server {
+        Server {
+            version: "7.0.15".to_owned(),
+            run_id: "r1".to_owned(),
+            started_at: self.started.unwrap_or_default(),
+            is_replica: self.replica,
+            has_file: self.has_file,
+            latency: std::time::Duration::from_micros(400),
+            memory: Memory {
+                used_bytes: self.used,
+                max_bytes: self.max,
+                policy: self.policy.clone().unwrap_or("noeviction".to_owned()),
+                evicted_keys: 0,
+                keys: 0,
+            },
+            persistence: Persistence {
+                save: Some(self.save.clone().unwrap_or("60 1".to_owned())),
+                append_only: self.append_only,
+                sync: Some("everysec".to_owned()),
+                append_only_is_whole: self.append_only_is_whole.unwrap_or(self.append_only),
+                saved_at: self.saved.unwrap_or_default(),
+                save_is_well: true,
+                is_saving: self.is_saving,
+                unsaved_changes: self.unsaved,
+            },
+            queues: self
+                .queues
+                .iter()
+                .map(|(key, queue)| (queue_key(key), queue.seen()))
+                .collect(),
+            keys: self
+                .keys
+                .iter()
+                .map(|(key, value)| (key.clone(), Seen::Facts(value.clone())))
+                .collect(),
+            counts: self
+                .counts
+                .iter()
+                .map(|(pattern, keys)| {
+                    let count = Count {
+                        keys: *keys,
+                        is_whole: true,
+                    };
+                    (pattern.clone(), count)
+                })
+                .collect(),
+        }
+    }
+}
+
+fn queue_key(key: &str) -> QueueKey {
+    let (prefix, name) = key.split_once(':').unwrap_or(("bull", key));
+    QueueKey {
+        prefix: prefix.to_owned(),
+        name: name.to_owned(),
+    }
+}
+
+impl WrittenQueue {
+    fn seen(&self) -> Seen<Queue> {
+        let plain = match self {
+            WrittenQueue::Unseen(reason) => return Seen::Unseen(reason.clone()),
+            WrittenQueue::Queue(plain) => plain,
+        };
+        Seen::Facts(Queue {
+            exists: !plain.absent,
+            is_of_bull: plain.bull,
+            version: plain.version.clone(),
+            is_paused: plain.paused,
+            max_active: plain.max_active.clone(),
+            in_wait: plain.wait,
+            in_paused: plain.in_paused,
+            prioritized: plain.prioritized,
+            active: plain.active,
+            delayed: plain.delayed,
+            failed: plain.failed,
+            oldest_waiting: plain.oldest_waiting,
+            oldest_failed: plain.oldest_failed,
+            failed_before: plain.failed_before,
+            has_clearable: plain.clearable,
+            reasons: plain.reasons.clone().into_iter().collect(),
+            running: plain.running.clone(),
+            unheld: plain.unheld,
+            workers: plain.workers,
+            pause: plain.paused_for.as_ref().map(|reasons| Pause {
+                reasons: reasons.clone(),
+                since: plain.since.unwrap_or_default(),
+                was_paused: plain.was_paused,
+            }),
+        })
     }
 }
 

@@ -70,7 +70,7 @@ fn closable(maintenance: &Declared<Spec>, service: &Declared<service::Spec>, fou
                 .related(place(maintenance, &["by"]), "the other one"),
             );
         }
-        By::Variable(_) => {}
+        By::Variable(_) | By::Key(_) => {}
         By::Image(_) => {
             let spec = &service.spec;
             let unsaid: Vec<&str> = [
@@ -109,6 +109,7 @@ pub fn one_owner(maintenances: &BTreeMap<String, Declared<Spec>>, found: &mut Fi
     for maintenance in maintenances.values() {
         let way = match &maintenance.spec.by {
             By::Variable(by) => by.variable.as_str(),
+            By::Key(by) => by.key.as_str(),
             By::Image(_) => "",
         };
         for service in &maintenance.spec.services {

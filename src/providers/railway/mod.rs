@@ -535,6 +535,10 @@ impl Client {
             What::One(railway::Action::Rollback { deployment, .. }) => {
                 (documents::ROLLBACK, json!({ "deployment": deployment }))
             }
+            What::Redis(_) => {
+                let words = "a change of a Redis server is none of Railway".to_owned();
+                return Err(Failure::Refused(words));
+            }
         };
         let known = Scrubber::new(secrets.values().filter_map(Seen::facts));
         self.exchange

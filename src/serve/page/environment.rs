@@ -41,6 +41,7 @@ pub(in super::super) fn environment(
         now_next_held(&mut main, view, status, seat);
         closed(&mut main, &status.closed, seat);
         services(&mut main, view, status, seat);
+        queues(&mut main, status);
         drift(&mut main, &status.drift, seat);
         notes(&mut main, status);
     } else {
@@ -376,6 +377,40 @@ fn services(out: &mut Markup, view: &View, status: &Status, seat: &Seat<'_>) {
             if let Some(asked) = asked {
                 answers(out, asked, seat);
             }
+            out.html("</span>");
+        },
+    );
+    close(out);
+}
+
+/// The Redis servers and the queues on them.
+fn queues(out: &mut Markup, status: &Status) {
+    let servers = status.redis.iter();
+    let servers = servers.map(|server| (&server.name, server.is_well, &server.words));
+    let queues = status.queues.iter();
+    let queues = queues.map(|queue| (&queue.name, queue.is_well, &queue.words));
+    let mut rows: Vec<(&String, bool, &String)> = queues.chain(servers).collect();
+    if rows.is_empty() {
+        return;
+    }
+    let tone = |is_well: bool| if is_well { Tone::Good } else { Tone::Warn };
+    rows.sort_by_key(|(_, is_well, _)| *is_well);
+    let worst = rows.first().is_none_or(|(_, is_well, _)| *is_well);
+    open(out, "QUEUES", tone(worst));
+    listed(
+        out,
+        ("services", "QUEUES"),
+        &rows,
+        (OPEN_SERVICES, MOST_SERVICES),
+        |out, (name, is_well, told)| {
+            out.html("<span class=\"sign ")
+                .html(tone(*is_well).class())
+                .html("\" aria-hidden=\"true\">")
+                .html(tone(*is_well).sign())
+                .html("</span><b>")
+                .text(name)
+                .html("</b><span class=\"words\">");
+            words(out, told);
             out.html("</span>");
         },
     );

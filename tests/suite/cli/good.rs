@@ -269,7 +269,7 @@ fn schemas_are_listed_printed_and_written_as_they_are_committed() {
 
     assert_eq!(
         list.out,
-        "Environment\nRelease\nService\nMaintenance\nApproval\nplan\nstatus\nview\nevent\nenvironments\n"
+        "Environment\nRelease\nService\nMaintenance\nQueue\nRedis\nApproval\nplan\nstatus\nview\nevent\nenvironments\n"
     );
     let service = fs::read_to_string(repository().join("schemas/service.schema.json"));
     assert_eq!(one.out, service.unwrap());

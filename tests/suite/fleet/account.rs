@@ -334,6 +334,7 @@ impl Provider for Account {
         Ok(World {
             railway: Seen::Facts(environment.seen(&scope.environment, now)),
             pages: BTreeMap::new(),
+            redis: BTreeMap::new(),
             secrets: BTreeMap::new(),
             health: BTreeMap::new(),
         })

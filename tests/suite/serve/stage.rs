@@ -5,6 +5,7 @@ use reconciler::clock::Clock;
 use reconciler::plan::json::RailwayTarget;
 use reconciler::serve::{Asked, Board, Git, Hooks, Metrics, Server, Settings, Watched};
 use reconciler::status::event::{Event, What};
+use reconciler::status::queues::{QueueStatus, RedisStatus};
 use reconciler::status::view::{
     Commit, Condition, ConditionKind, NotAccepted, ServiceHealth, Suspension, Truth, View,
 };
@@ -232,6 +233,8 @@ pub fn view(name: &str) -> View {
             unseen: Vec::new(),
             closed: Vec::new(),
             services: vec![service("web", Health::Healthy, "up")],
+            redis: Vec::new(),
+            queues: Vec::new(),
             drift: Vec::new(),
             unmanaged: Vec::new(),
             notes: Vec::new(),
@@ -365,6 +368,20 @@ pub fn night(name: &str) -> View {
             )
         },
     ];
+    status.redis = vec![RedisStatus {
+        name: "main".to_owned(),
+        is_well: true,
+        words: "61 % of 3 GiB used · noeviction · 812340 keys · append-only file".to_owned(),
+        shows: None,
+    }];
+    status.queues = vec![QueueStatus {
+        name: "orders".to_owned(),
+        redis: "main".to_owned(),
+        is_well: false,
+        words: "PAUSED for Maintenance/site · 1204 waiting, oldest 14 min · 0 running of 10"
+            .to_owned(),
+        shows: None,
+    }];
     status.drift = vec![Drift {
         part: "worker.QUEUE_CONCURRENCY".to_owned(),
         heals_at: None,

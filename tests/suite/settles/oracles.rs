@@ -82,6 +82,7 @@ fn forbidden(scene: &Scene, sent: &Sent, law: Law<'_>) -> Option<String> {
     match &sent.write.what {
         What::Patch(changes) => changes.iter().find_map(|change| law.forbids(change, state)),
         What::One(action) => law.forbids_action(action, state),
+        What::Redis(action) => Some(format!("{action:?} of a server that nobody declares")),
     }
 }
 
@@ -159,7 +160,7 @@ fn stopped(write: &Write, law: Law<'_>) -> Option<String> {
             .iter()
             .filter_map(|change| change.of.service())
             .find(|service| is_stopped(&service.name)),
-        What::One(Action::Stop { .. } | Action::Delete { .. }) => None,
+        What::One(Action::Stop { .. } | Action::Delete { .. }) | What::Redis(_) => None,
         What::One(action) => action.service().filter(|service| is_stopped(&service.name)),
     };
     service.map(|service| format!("{} is to be stopped, and is written to", service.name))
@@ -179,6 +180,7 @@ fn unseen(write: &Write, shown: &Shown, law: Law<'_>) -> Option<(&'static str, S
                 .is_none()
                 .then_some((UNSEEN, words));
         }
+        What::Redis(_) => return None,
     };
     let closes = changes.iter().all(|change| law.closes(change));
     match shown.staged {

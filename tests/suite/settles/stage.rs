@@ -358,6 +358,7 @@ impl Scene {
         let world = World {
             railway: Seen::Facts(railway),
             pages: BTreeMap::new(),
+            redis: BTreeMap::new(),
             secrets: BTreeMap::new(),
             health: BTreeMap::new(),
         };
@@ -371,7 +372,7 @@ impl Scene {
             self.counts.faults += usize::from(fault.is_some());
             let lag = match question {
                 Question::Page(_) => self.model.switches.page_lag,
-                Question::Railway(_) => 0,
+                Question::Railway(_) | Question::Redis(_) => 0,
             };
             let age = match &fault {
                 Some(LookFault::Stale(seconds)) => lag + *seconds,
@@ -411,7 +412,7 @@ impl Scene {
                         shown.pages.insert(page.url.clone(), answer.clone());
                     }
                 }
-                (Question::Railway(_), _) => {}
+                (Question::Railway(_) | Question::Redis(_), _) => {}
             }
         }
     }
@@ -533,6 +534,7 @@ fn word(write: &Write) -> &'static str {
     match &write.what {
         What::Patch(_) => "patch",
         What::One(action) => action.word(),
+        What::Redis(action) => action.word(),
     }
 }
 
@@ -540,6 +542,7 @@ fn write_words(write: &Write, message: &str) -> String {
     match &write.what {
         What::Patch(_) => message.to_owned(),
         What::One(action) => format!("{action:?}"),
+        What::Redis(action) => format!("{action:?}"),
     }
 }
 
@@ -598,6 +601,7 @@ pub fn is_fresh(write: &Write) -> bool {
     match &write.what {
         What::Patch(_) => true,
         What::One(action) => action.class() == Class::Fresh,
+        What::Redis(_) => false,
     }
 }
 
@@ -612,5 +616,6 @@ pub fn services(write: &Write) -> BTreeSet<String> {
             .map(|change| name(change.of.service()))
             .collect(),
         What::One(action) => BTreeSet::from([name(action.service())]),
+        What::Redis(_) => BTreeSet::new(),
     }
 }

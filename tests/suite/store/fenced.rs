@@ -46,6 +46,7 @@ fn world() -> World {
     World {
         railway: Seen::Unasked,
         pages: BTreeMap::new(),
+        redis: BTreeMap::new(),
         secrets: BTreeMap::new(),
         health: BTreeMap::new(),
     }

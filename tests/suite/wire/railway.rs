@@ -170,6 +170,7 @@ impl Stage {
         Outside {
             railway: self.client(),
             pages: Pages::new(self.line(), Allowed::default(), None),
+            redis: reconciler::providers::redis::Client::default(),
         }
     }
 

@@ -41,6 +41,7 @@ impl Model {
                 self.patch_of(std::slice::from_ref(change), message, secrets, author)
             }
             What::One(action) => self.act(action, author),
+            What::Redis(_) => Err(problem()),
         }
     }
 

@@ -120,7 +120,7 @@ fn rotates(scene: &Scene, applied: &Applied, last: &Run) -> bool {
 fn shares(scene: &Scene, applied: &Applied) -> bool {
     match &scene.sent[applied.request].write.what {
         What::Patch(changes) => changes.iter().any(|change| change.of == Owner::Shared),
-        What::One(_) => false,
+        What::One(_) | What::Redis(_) => false,
     }
 }
 
@@ -131,6 +131,7 @@ fn closes(scene: &Scene, applied: &Applied) -> bool {
     match &sent.write.what {
         What::Patch(changes) => changes.iter().all(|change| law.closes(change)),
         What::One(action) => matches!(action, Action::SetVariable { .. }),
+        What::Redis(_) => false,
     }
 }
 

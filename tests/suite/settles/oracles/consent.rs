@@ -38,7 +38,7 @@ fn risks(write: &Write, shown: &Shown) -> Vec<Risk> {
                 .service(&service.name)
                 .is_some_and(|stored| stored.has_volume),
         }],
-        What::One(_) => Vec::new(),
+        What::One(_) | What::Redis(_) => Vec::new(),
     }
 }
 

@@ -36,6 +36,12 @@ pub fn answer(world: &mut World, asked: Asked<'_>, state: &State, switches: &Swi
             let page = answered(fails, || page(state, &question.url, as_of));
             world.pages.insert(question.url.clone(), page);
         }
+        world::Question::Redis(question) => {
+            let words = "nobody plays a Redis here".to_owned();
+            world
+                .redis
+                .insert(question.of.name.clone(), Seen::Unseen(words));
+        }
     }
 }
 

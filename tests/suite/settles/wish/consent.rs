@@ -120,6 +120,7 @@ impl Risk {
         let world = World {
             railway: Seen::Facts(view::railway(&state, &switches, super::start())),
             pages: BTreeMap::new(),
+            redis: BTreeMap::new(),
             secrets: BTreeMap::new(),
             health: BTreeMap::new(),
         };

@@ -1,0 +1,340 @@
+//! What a restart of a server would do: what its start command brings back, the trap that starts it empty, and a restart that is asked for, in the safe order.
+
+use super::steps::plain;
+use super::{Known, Spec, known};
+use crate::kinds::step::{Ask, Cause, Effect, Step};
+use crate::kinds::variable::LATEST;
+use crate::kinds::written::Instant;
+use crate::kinds::{Declared, Documents, queue};
+use crate::world::railway::{self, Named, Service, Setting, SettingValue, Status};
+use crate::world::redis::{Action, Change, Server};
+use crate::world::{self, World};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long jobs that run are waited for before a restart.
+const DRAIN: Duration = Duration::from_secs(120);
+
+/// The Railway service that a server runs in.
+fn service<'a>(declared: &Declared<Spec>, world: &'a World) -> Option<&'a Service> {
+    let name = declared.spec.service.as_ref()?;
+    world.railway.facts()?.services.get(name)?.facts()
+}
+
+/// The settings of a start command: `--save 60 1 --appendonly yes`.
+fn arguments(command: &str) -> BTreeMap<String, String> {
+    let mut found: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    let mut name = None;
+    for word in command.split_whitespace() {
+        let word = word.trim_matches(['"', '\'']);
+        match word.strip_prefix("--") {
+            Some(setting) => {
+                found.insert(setting.to_lowercase(), Vec::new());
+                name = Some(setting.to_lowercase());
+            }
+            None => {
+                if let Some(values) = name.as_ref().and_then(|name| found.get_mut(name)) {
+                    values.push(word);
+                }
+            }
+        }
+    }
+    let joined = found.into_iter().map(|(name, values)| {
+        let values: Vec<&str> = values
+            .into_iter()
+            .filter(|value| !value.is_empty())
+            .collect();
+        (name, values.join(" "))
+    });
+    joined.collect()
+}
+
+fn says_append_only(command: &str) -> bool {
+    arguments(command)
+        .get("appendonly")
+        .is_some_and(|value| value.starts_with("yes"))
+}
+
+/// The start command says append-only, and what runs has no such file: it would start empty, and soon save that (facts/redis-bullmq.md 3.5).
+pub fn is_trap(server: &Server, command: &str) -> bool {
+    says_append_only(command)
+        && !(server.persistence.append_only && server.persistence.append_only_is_whole)
+}
+
+/// Says loudly that a restart would lose everything.
+pub fn trap(declared: &Declared<Spec>, server: &Server, world: &World) -> Option<Step> {
+    let service = service(declared, world)?;
+    let command = service.settings.start.as_deref()?;
+    let is_mended = declared
+        .spec
+        .persistence
+        .as_ref()
+        .is_some_and(|it| it.append_only == Some(true));
+    (is_trap(server, command) && !is_mended).then(|| {
+        let ask = Ask::Hold {
+            by: "its start command turns the append-only file on, and what runs has none: the next restart would start EMPTY".to_owned(),
+            way_out: "write `persistence: { appendOnly: true }`: it is turned on in what runs first".to_owned(),
+            cause: Cause::Somebody,
+        };
+        plain(declared, "persistence", "keep", ask)
+    })
+}
+
+/// What the next start would bring back that is not so: the start command is the only place that lasts, where the server has no file.
+pub fn later(declared: &Declared<Spec>, server: &Server, world: &World) -> Option<Step> {
+    if server.has_file {
+        return None;
+    }
+    let service = service(declared, world)?;
+    let there = arguments(service.settings.start.as_deref().unwrap_or_default());
+    let spec = &declared.spec;
+    let memory = spec.memory.as_ref();
+    let kept = spec.persistence.as_ref();
+    let wanted: Vec<(&str, String)> = [
+        (
+            "maxmemory",
+            memory
+                .and_then(|it| it.max)
+                .map(|max| max.bytes.to_string()),
+        ),
+        (
+            "maxmemory-policy",
+            memory
+                .and_then(|it| it.policy)
+                .map(|it| it.word().to_owned()),
+        ),
+        ("save", kept.and_then(|it| it.save.clone())),
+        (
+            "appendonly",
+            kept.and_then(|it| it.append_only)
+                .map(|on| if on { "yes" } else { "no" }.to_owned()),
+        ),
+        (
+            "appendfsync",
+            kept.and_then(|it| it.sync).map(|it| it.word().to_owned()),
+        ),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| Some((name, value?)))
+    .collect();
+    // What a server has that is told nothing.
+    let default = |name: &str| match name {
+        "maxmemory-policy" => "noeviction",
+        "appendonly" => "no",
+        "appendfsync" => "everysec",
+        _ => "",
+    };
+    let missing: Vec<String> = wanted
+        .iter()
+        .filter(|(name, value)| there.get(*name).map_or(default(name), String::as_str) != value)
+        .map(|(name, value)| format!("--{name} {value}"))
+        .collect();
+    (!missing.is_empty()).then(|| {
+        let words = format!(
+            "the next start would not bring it back: let the start command of {} say `{}`",
+            spec.service.as_deref().unwrap_or("the server"),
+            missing.join(" ")
+        );
+        plain(declared, "service", "keep", Ask::Told(words))
+    })
+}
+
+/// The restart that is to be made now.
+fn due(declared: &Declared<Spec>, server: &Server, now: Timestamp) -> Option<Timestamp> {
+    let Instant(after) = declared.spec.restarted_after?;
+    (after <= now && server.started_at < after).then_some(after)
+}
+
+fn is_missed(after: Timestamp, now: Timestamp) -> bool {
+    now.duration_since(after).unsigned_abs() > LATEST
+}
+
+/// Why the queues of a server are paused: it is about to be restarted.
+pub fn reason(
+    declared: &Declared<Spec>,
+    documents: &Documents,
+    world: &World,
+    now: Timestamp,
+) -> Option<String> {
+    let Known::Server(_, server) = known(&declared.name, documents, world, now) else {
+        return None;
+    };
+    let after = due(declared, server, now).filter(|after| !is_missed(*after, now))?;
+    Some(format!(
+        "Redis/{} is restarted: restartedAfter: {after}",
+        declared.name
+    ))
+}
+
+/// A restart, in the safe order: nothing runs, everything is on the disk, and then the deployment is made again.
+pub fn step(
+    declared: &Declared<Spec>,
+    documents: &Documents,
+    world: &World,
+    server: &Server,
+    now: Timestamp,
+) -> Option<Step> {
+    let after = due(declared, server, now)?;
+    let name = declared.spec.service.clone().unwrap_or_default();
+    let ask = if is_missed(after, now) {
+        Ask::Told(format!(
+            "missed: it was to be restarted at {after}, more than an hour ago"
+        ))
+    } else {
+        let wait = waits(declared, documents, server, now);
+        wait.unwrap_or_else(|| restart(declared, &name, server, world, after))
+    };
+    let restarts = matches!(&ask, Ask::Make(world::Action::Railway(_)));
+    let verb = match &ask {
+        Ask::Make(world::Action::Redis(_)) => "save",
+        _ => "restart",
+    };
+    Some(Step {
+        why: format!("restartedAfter: {after}"),
+        effect: if restarts {
+            Effect::Downtime
+        } else {
+            Effect::Nothing
+        },
+        undo: "",
+        deploys: if restarts { vec![name] } else { Vec::new() },
+        ..plain(declared, "restartedAfter", verb, ask)
+    })
+}
+
+/// Waits for the queues: paused, and nothing runs, or for long enough.
+fn waits(
+    declared: &Declared<Spec>,
+    documents: &Documents,
+    server: &Server,
+    now: Timestamp,
+) -> Option<Ask> {
+    let queues = documents.queues.values();
+    let mut own = queues.filter(|queue| queue.spec.redis == declared.name);
+    own.find_map(|queue| {
+        let seen = server.queues.get(&queue::key(queue))?.facts()?;
+        if !seen.exists || seen.active == 0 && seen.is_paused {
+            return None;
+        }
+        let since = seen.pause.as_ref().map_or(now, |pause| pause.since);
+        let deadline = since.saturating_add(DRAIN).unwrap_or(Timestamp::MAX);
+        (now < deadline).then(|| Ask::Wait {
+            until: format!(
+                "nothing runs in {}, where {} now",
+                queue.name,
+                match seen.active {
+                    1 => "1 job does".to_owned(),
+                    many => format!("{many} jobs do"),
+                }
+            ),
+            deadline,
+            then: "it is restarted".to_owned(),
+        })
+    })
+}
+
+fn restart(
+    declared: &Declared<Spec>,
+    name: &str,
+    server: &Server,
+    world: &World,
+    after: Timestamp,
+) -> Ask {
+    let kept = &server.persistence;
+    let is_on_disk = kept.append_only && kept.append_only_is_whole
+        || kept.saved_at >= after && kept.save_is_well
+        || kept.unsaved_changes == 0 && kept.save_is_well;
+    if !is_on_disk && !kept.is_saving {
+        return Ask::Make(world::Action::Redis(Action {
+            of: super::of(declared),
+            change: Change::Save,
+        }));
+    }
+    if !is_on_disk {
+        return Ask::Wait {
+            until: "what it holds is on the disk".to_owned(),
+            deadline: after.saturating_add(LATEST).unwrap_or(Timestamp::MAX),
+            then: "it is restarted".to_owned(),
+        };
+    }
+    let held = |by: &str| Ask::Hold {
+        by: by.to_owned(),
+        way_out: "restart it by hand".to_owned(),
+        cause: Cause::Missing,
+    };
+    let Some(service) = service(declared, world) else {
+        return held("no Railway service is named that could be restarted, or it cannot be seen");
+    };
+    match service.newest.as_ref() {
+        Some(newest) if matches!(newest.status, Status::Rolling(_)) => Ask::Wait {
+            until: format!("deployment {} is up", newest.id),
+            deadline: after.saturating_add(LATEST).unwrap_or(Timestamp::MAX),
+            then: "look again".to_owned(),
+        },
+        Some(newest) => Ask::Make(world::Action::Railway(railway::Action::Redeploy {
+            service: Named {
+                id: service.id.clone(),
+                name: name.to_owned(),
+            },
+            deployment: newest.id.clone(),
+        })),
+        None => held("it was never deployed"),
+    }
+}
+
+/// Holds every deployment of a server's service that would start it empty.
+pub fn hold(steps: &mut [Step], documents: &Documents, world: &World, now: Timestamp) {
+    for redis in documents.redises.values() {
+        let Some(name) = &redis.spec.service else {
+            continue;
+        };
+        let stored = service(redis, world).and_then(|service| service.settings.start.as_deref());
+        let wanted = steps.iter().find_map(|step| start_of(step, name));
+        let Some(command) = wanted.or(stored.map(str::to_owned)) else {
+            continue;
+        };
+        let is_turned_on = redis.spec.persistence.as_ref();
+        let is_turned_on = is_turned_on.is_some_and(|it| it.append_only == Some(true));
+        let is_safe = match known(&redis.name, documents, world, now) {
+            Known::Server(_, server) => !is_trap(server, &command),
+            Known::Unseen(_) => !says_append_only(&command),
+            Known::Ask(_) => true,
+        };
+        if is_safe {
+            continue;
+        }
+        let deploys = |step: &&mut Step| step.action().is_some() && step.deploys.contains(name);
+        for step in steps.iter_mut().filter(deploys) {
+            step.ask = if is_turned_on {
+                Ask::Wait {
+                    until: format!(
+                        "the append-only file of Redis/{} holds everything: before, it would start EMPTY",
+                        redis.name
+                    ),
+                    deadline: now.saturating_add(LATEST).unwrap_or(Timestamp::MAX),
+                    then: "make it".to_owned(),
+                }
+            } else {
+                Ask::Hold {
+                by: format!("Redis/{} would start EMPTY: its start command turns the append-only file on, and what runs has none that is whole", redis.name),
+                way_out: "write `persistence: { appendOnly: true }` in the Redis: it is turned on in what runs first".to_owned(),
+                cause: Cause::Somebody,
+                }
+            };
+        }
+    }
+}
+
+/// The start command that a step gives a service.
+fn start_of(step: &Step, service: &str) -> Option<String> {
+    match step.action()? {
+        world::Action::Railway(railway::Action::Change(change)) if change.of.word() == service => {
+            match &change.set {
+                Setting::Plain(SettingValue::Start(start)) => start.clone(),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}

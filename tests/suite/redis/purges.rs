@@ -1,0 +1,152 @@
+//! A purge: page by page, so that nobody waits for it; what is protected stays; and it is noted when a whole pass began.
+
+use super::server::{Server, question};
+use reconciler::world::Seen;
+use reconciler::world::redis::{Change, Count};
+use std::time::Duration;
+
+fn purge(pattern: &str, protect: &[&str]) -> Change {
+    Change::Purge {
+        cache: "pages".to_owned(),
+        pattern: pattern.to_owned(),
+        protect: protect.iter().map(|it| (*it).to_owned()).collect(),
+    }
+}
+
+const KEYS: u64 = 1_000_000;
+
+/// Fills a server: every second key is the cache's.
+async fn filled(keys: u64) -> Server {
+    let server = Server::start().await;
+    let mut connection = server.connection().await;
+    let fill = "for index = ARGV[1], ARGV[2] do redis.call('SET', (index % 2 == 0 and 'cache:' or 'data:') .. index, 'x') end";
+    for from in (0..keys).step_by(50_000) {
+        let mut eval = redis::cmd("EVAL");
+        eval.arg(fill).arg(0).arg(from).arg(from + 49_999);
+        eval.query_async::<()>(&mut connection).await.unwrap();
+    }
+    server
+}
+
+#[tokio::test]
+async fn half_a_million_of_a_million_keys_go_and_no_call_is_long() {
+    let server = filled(KEYS).await;
+    server
+        .run::<()>("CONFIG SET slowlog-log-slower-than 25000")
+        .await;
+    server.run::<()>("SLOWLOG RESET").await;
+
+    // The same by hand, with every size of page: the best rate of this machine.
+    let mut best = 0.0_f64;
+    for size in [100, 1_000, 10_000] {
+        let mut connection = server.connection().await;
+        let begun = tokio::time::Instant::now();
+        let mut aside = Duration::ZERO;
+        let (mut cursor, mut seen) = (0_u64, 0_u64);
+        while seen < 100_000 {
+            let mut scan = redis::cmd("SCAN");
+            scan.arg(cursor)
+                .arg("MATCH")
+                .arg("cache:*")
+                .arg("COUNT")
+                .arg(size);
+            let (next, keys): (u64, Vec<Vec<u8>>) =
+                scan.query_async(&mut connection).await.unwrap();
+            seen += keys.len() as u64;
+            cursor = next;
+            redis::cmd("UNLINK")
+                .arg(&keys)
+                .query_async::<()>(&mut connection)
+                .await
+                .unwrap();
+            let mut again = redis::pipe();
+            for key in &keys {
+                again.cmd("SET").arg(key).arg("x").ignore();
+            }
+            // Not measured: it is put back for the next size.
+            let paused = tokio::time::Instant::now();
+            again.query_async::<()>(&mut connection).await.unwrap();
+            aside += paused.elapsed();
+        }
+        best = best.max(seen as f64 / (begun.elapsed() - aside).as_secs_f64());
+    }
+    server.run::<()>("SLOWLOG RESET").await;
+
+    let begun = tokio::time::Instant::now();
+    server.perform(purge("cache:*", &["bull:*"])).await.unwrap();
+    let rate = (KEYS / 2) as f64 / begun.elapsed().as_secs_f64();
+
+    assert_eq!(
+        server
+            .run::<u64>("EXISTS cache:0 cache:500000 cache:999998")
+            .await,
+        0
+    );
+    assert_eq!(
+        server.run::<u64>("DBSIZE").await,
+        KEYS / 2 + 1,
+        "the rest, and the note of when"
+    );
+    assert_eq!(
+        server.run::<u64>("SLOWLOG LEN").await,
+        0,
+        "calls of more than 25 ms"
+    );
+    println!(
+        "queues: purge of {} of {KEYS} keys: {rate:.0} a second, the best page {best:.0}",
+        KEYS / 2
+    );
+    assert!(rate >= 0.8 * best, "{rate} {best}");
+}
+
+#[tokio::test]
+async fn what_is_protected_stays_whatever_the_pattern() {
+    let server = Server::start().await;
+    for key in ["cache:1", "cache:keep:2", "bull:mail:meta", "cache:a b"] {
+        let mut connection = server.connection().await;
+        redis::cmd("SET")
+            .arg(key)
+            .arg("x")
+            .query_async::<()>(&mut connection)
+            .await
+            .unwrap();
+    }
+    let mut asked = question(&[]);
+    asked.counts.insert("cache:*".to_owned());
+    let seen = server.look(&asked).await;
+    let Seen::Facts(seen) = seen else {
+        panic!("{seen:?}")
+    };
+    let count = Count {
+        keys: 3,
+        is_whole: true,
+    };
+    assert_eq!(seen.counts["cache:*"], count);
+
+    server
+        .perform(purge("cache:*", &["cache:keep:*", "bull:*"]))
+        .await
+        .unwrap();
+
+    assert_eq!(server.run::<u64>("EXISTS cache:1").await, 0);
+    assert_eq!(
+        server
+            .run::<u64>("EXISTS cache:keep:2 bull:mail:meta")
+            .await,
+        2
+    );
+    let mark: i64 = server.run("GET reconciler:purged:pages").await;
+    assert!(mark > 1_700_000_000_000);
+    let (cache, urls) = ("pages".to_owned(), Vec::new());
+    server.perform(Change::Warm { cache, urls }).await.unwrap();
+    assert!(server.run::<i64>("GET reconciler:warmed:pages").await >= mark);
+    // A full server refuses what is new, and still lets itself be purged and marked.
+    server.run::<()>("SET cache:9 x").await;
+    server.run::<()>("CONFIG SET maxmemory 100kb").await;
+    server
+        .perform(purge("cache:*", &["cache:keep:*"]))
+        .await
+        .unwrap();
+    assert_eq!(server.run::<u64>("EXISTS cache:9").await, 0);
+    assert!(server.run::<i64>("GET reconciler:purged:pages").await >= mark);
+}
