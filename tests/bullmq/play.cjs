@@ -63,15 +63,17 @@ const orders = {
   },
 };
 
-const lines = require("readline").createInterface({ input: process.stdin });
-lines.on("line", async (line) => {
+const tell = (answer) => process.stdout.write(JSON.stringify(answer) + "\n");
+const follow = async (line) => {
   const { order, ...rest } = JSON.parse(line);
   try {
-    const answer = await orders[order](rest);
-    process.stdout.write(JSON.stringify({ answer: answer ?? null }) + "\n");
+    tell({ answer: (await orders[order](rest)) ?? null });
   } catch (error) {
-    process.stdout.write(JSON.stringify({ error: String(error.message ?? error) }) + "\n");
+    tell({ error: String(error.message ?? error) });
   }
-});
-lines.on("close", () => process.exit(0));
-queue.waitUntilReady().then(() => process.stdout.write(JSON.stringify({ answer: "ready" }) + "\n"));
+};
+// One order after the other.
+let before = queue.waitUntilReady().then(() => tell({ answer: "ready" }));
+const lines = require("readline").createInterface({ input: process.stdin });
+lines.on("line", (line) => { before = before.then(() => follow(line)); });
+lines.on("close", () => { before = before.then(() => process.exit(0)); });
