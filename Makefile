@@ -12,8 +12,11 @@ test: ## All that CI runs: format, lints, dependency policy, tests, fresh schema
 demo: ready ## The product's story, on a sandbox; leaves nothing behind
 	@tests/demo.sh
 
-bench: ready ## Requests, bytes, instructions and memory for 10, 100 and 1,000 services
+bench: ready ## Requests, bytes, instructions, memory; from a push to the first write; limits and purges beside the best
 	@tests/bench.sh
+	@tests/bench_controller.sh
+	@tests/ready.sh test
+	RECONCILER_BENCH=1 cargo test --quiet --locked --test suite -- --nocapture --test-threads=1 redis::limits redis::purges
 
 schemas: ready ## Write schemas/ anew from the Rust types
 	cargo run --quiet --locked -- schema --write schemas

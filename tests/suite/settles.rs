@@ -69,7 +69,7 @@ fn of_seed(seed: u64, is_recorded: bool) -> Report {
     clippy::disallowed_methods,
     reason = "a test is told by whoever runs it how much to do"
 )]
-fn setting(name: &str) -> Option<u64> {
+pub fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 

@@ -1,7 +1,7 @@
 //! Past git while git cannot be reached: the controllers only report until git contains what was applied.
 
 use super::stage::{QUICK, Stage, stage};
-use crate::cli::scene::{Ran, git};
+use crate::cli::scene::Ran;
 use std::time::Duration;
 
 const DIRECT: &[&str] = &[
@@ -12,21 +12,6 @@ const DIRECT: &[&str] = &[
     "-m",
     "GitHub is down",
 ];
-
-/// Commits what is there without a push.
-fn commit(stage: &Stage, subject: &str) -> String {
-    let at = stage.scene.home.path();
-    git(at, &["add", "--all"]);
-    git(at, &["commit", "--quiet", "--message", subject]);
-    stage.head()
-}
-
-fn push(stage: &Stage) {
-    git(
-        stage.scene.home.path(),
-        &["push", "--quiet", "origin", "HEAD:main"],
-    );
-}
 
 /// The command from a laptop that cannot reach the store.
 fn without_store(stage: &Stage, arguments: &[&str]) -> Ran {
@@ -54,7 +39,7 @@ fn what_was_applied_past_git_stays_until_git_contains_it() {
         .says("`production/sizes.yaml` is not committed");
     assert_eq!(stage.replicas("web"), 3);
 
-    commit(&stage, "Scale web to 4");
+    stage.commit("Scale web to 4");
     stage.order(DIRECT).exits(0);
     assert_eq!(stage.replicas("web"), 4);
     stage.reconcile(&running).exits(0);
@@ -66,7 +51,7 @@ fn what_was_applied_past_git_stays_until_git_contains_it() {
     );
     assert_eq!(stage.replicas("web"), 4, "not undone");
 
-    push(&stage);
+    stage.push_commits();
     stage.until_done();
     stage.scale(4, 5);
     stage.push("Scale web to 5");
@@ -84,7 +69,7 @@ fn a_controller_that_comes_back_finds_what_was_applied_without_it() {
     running.kill();
 
     stage.scale(3, 4);
-    let applied = commit(&stage, "Scale web to 4");
+    let applied = stage.commit("Scale web to 4");
     without_store(&stage, DIRECT).exits(0);
     let running = stage.start("one", QUICK);
     holds_because(&stage, &running, "which is not in the repository");
@@ -97,7 +82,7 @@ fn a_controller_that_comes_back_finds_what_was_applied_without_it() {
 
     stage.order(&["resume", "production"]).exits(0);
     stage.until("git leads again", || stage.replicas("web") == 3);
-    push(&stage);
+    stage.push_commits();
     stage.until_done();
     assert_eq!(stage.replicas("web"), 4);
     running.ends_within(Duration::from_secs(10));

@@ -88,11 +88,23 @@ fn in_memory() -> TempDir {
 impl Stage {
     /// Commits everything as it is and pushes it; the commit's id.
     pub fn push(&self, subject: &str) -> String {
+        let commit = self.commit(subject);
+        self.push_commits();
+        commit
+    }
+
+    /// Commits everything as it is; the commit's id.
+    pub fn commit(&self, subject: &str) -> String {
         let at = self.scene.home.path();
         git(at, &["add", "--all"]);
         git(at, &["commit", "--quiet", "--message", subject]);
-        git(at, &["push", "--quiet", "origin", "HEAD:main"]);
         self.keep_head()
+    }
+
+    /// Pushes what is committed.
+    pub fn push_commits(&self) {
+        let at = self.scene.home.path();
+        git(at, &["push", "--quiet", "origin", "HEAD:main"]);
     }
 
     /// Takes the newest commit back.
