@@ -20,7 +20,7 @@ run() {
 
 # What a customer sees.
 customer() {
-    curl -sS -o /dev/stdout -w ' (HTTP %{http_code})\n' -H 'Host: sentia-manufacturing.up.railway.app' "$RECONCILER_PAGES_URL/"
+    curl -sS -w ' (HTTP %{http_code})\n' -H 'Host: sentia-manufacturing.up.railway.app' "$RECONCILER_PAGES_URL/"
 }
 # What a person does in the dashboard: stages a variable and commits it.
 dashboard() {
