@@ -17,6 +17,8 @@ fi
 if [ "${1:-}" = test ]; then
     command -v redis-server >/dev/null || missing+=(redis-server)
     command -v npm >/dev/null || missing+=(nodejs npm)
+    # Certificates for a server that speaks encrypted.
+    command -v openssl >/dev/null || missing+=(openssl)
 fi
 if [ "${#missing[@]}" -gt 0 ]; then
     install="apt-get install -y --no-install-recommends ${missing[*]}"

@@ -5,7 +5,7 @@ pub mod freeze;
 pub mod tell;
 
 use super::difference::{Difference, Then};
-use super::step::{Address, Ask, Asked, Effect, Step};
+use super::step::{Ask, Asked, Effect, Step};
 use super::variable::{self, Variable, VariableName, refers_to_shared};
 use super::written::{Duration, Instant};
 use super::{Declared, Documents, Kind};
@@ -229,23 +229,8 @@ pub fn steps(declared: &Declared<Spec>, world: &World, now: Timestamp) -> Asked 
 
 fn step(declared: &Declared<Spec>, field: &str, verb: &'static str, ask: Ask) -> Step {
     Step {
-        of: Address {
-            kind: Spec::NAME,
-            name: declared.name.clone(),
-        },
-        field: field.to_owned(),
-        verb,
-        from: None,
-        to: None,
-        why: format!("Environment/{}", declared.name),
-        origin: Some(declared.origin(&[field]).clone()),
-        effect: Effect::Nothing,
         undo: "revert",
-        deploys: Vec::new(),
-        loses: None,
-        closes: false,
-        after: Vec::new(),
-        ask,
+        ..declared.step(field, verb, ask)
     }
 }
 

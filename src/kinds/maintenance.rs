@@ -4,7 +4,7 @@ mod queues;
 
 use super::demand::{Demand, Instead, Needed};
 use super::shown::one_line;
-use super::step::{Address, Ask, Asked, Cause, Effect, Step};
+use super::step::{Ask, Asked, Cause, Step};
 use super::written::{Duration, Instant};
 use super::{Declared, Documents, Kind};
 use crate::kinds::service::Check;
@@ -226,7 +226,7 @@ pub fn demands(declared: &Declared<Spec>) -> Vec<(String, Demand)> {
         (By::Image(_), false) | (By::Key(_), _) => return Vec::new(),
     };
     let demand = Demand {
-        of: address(declared),
+        of: declared.address(),
         why: why(declared),
         origin: declared.origin(&["enabled"]).clone(),
         what,
@@ -244,13 +244,6 @@ fn ready(by: &ByImage) -> railway::Ready {
         within_seconds: check
             .and_then(|check| check.within)
             .map_or(READY_SECONDS, |within| within.0.as_secs()),
-    }
-}
-
-fn address(declared: &Declared<Spec>) -> Address {
-    Address {
-        kind: Spec::NAME,
-        name: declared.name.clone(),
     }
 }
 
@@ -311,25 +304,6 @@ pub fn opening(
     }
 }
 
-fn step(declared: &Declared<Spec>, field: &str, verb: &'static str, ask: Ask) -> Step {
-    Step {
-        of: address(declared),
-        field: field.to_owned(),
-        verb,
-        from: None,
-        to: None,
-        why: format!("Maintenance/{}", declared.name),
-        origin: Some(declared.origin(&[field]).clone()),
-        effect: Effect::Nothing,
-        undo: "",
-        deploys: Vec::new(),
-        loses: None,
-        closes: false,
-        after: Vec::new(),
-        ask,
-    }
-}
-
 fn overdue(declared: &Declared<Spec>, now: Timestamp, asked: &mut Asked) {
     let until = declared.spec.until.filter(|_| declared.spec.enabled);
     if let Some(Instant(until)) = until.filter(|until| until.0 <= now) {
@@ -341,7 +315,7 @@ fn overdue(declared: &Declared<Spec>, now: Timestamp, asked: &mut Asked) {
             way_out: "say `enabled: false`, or a later `until`".to_owned(),
             cause: Cause::Somebody,
         };
-        asked.steps.push(step(declared, "until", "open", ask));
+        asked.steps.push(declared.step("until", "open", ask));
     }
 }
 
@@ -365,7 +339,7 @@ fn check_page(
     let Some(url) = url(declared, page, railway) else {
         let words = "none of its services has a domain, and `page` has no `url`: what customers see is not checked";
         let ask = Ask::Told(words.to_owned());
-        asked.steps.push(step(declared, "page", verb, ask));
+        asked.steps.push(declared.step("page", verb, ask));
         return;
     };
     let seen = match world.pages.get(&url) {
@@ -377,7 +351,7 @@ fn check_page(
             } else {
                 Ask::Unseen(reason.clone())
             };
-            asked.steps.push(step(declared, "page", verb, ask));
+            asked.steps.push(declared.step("page", verb, ask));
             return;
         }
         Some(Seen::Unasked) | None => {
@@ -400,7 +374,7 @@ fn check_page(
             .collect();
     }
     let ask = late_page(declared, expected, &url, seen, railway, since, now);
-    let page_step = step(declared, "page", verb, ask);
+    let page_step = declared.step("page", verb, ask);
     asked.steps.push(Step {
         from: Some(format!("HTTP {}", seen.status)),
         to: Some(expected.words()),

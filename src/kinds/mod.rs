@@ -22,6 +22,7 @@ use schemars::{JsonSchema, Schema};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use step::{Address, Ask, Effect, Step};
 
 /// The only version of the language.
 pub const API_VERSION: &str = "reconciler/v1alpha1";
@@ -180,6 +181,37 @@ pub struct Declared<S> {
     pub spec: S,
     /// The whole merged document.
     pub document: Arc<Node>,
+}
+
+impl<S: Kind> Declared<S> {
+    /// The document by kind and name.
+    pub fn address(&self) -> Address {
+        Address {
+            kind: S::NAME,
+            name: self.name.clone(),
+        }
+    }
+
+    /// A step about one of its fields, `memory.max`, of which no more is said.
+    pub fn step(&self, field: &str, verb: &'static str, ask: Ask) -> Step {
+        let path: Vec<&str> = field.split('.').collect();
+        Step {
+            of: self.address(),
+            field: field.to_owned(),
+            verb,
+            from: None,
+            to: None,
+            why: self.address().to_string(),
+            origin: Some(self.origin(&path).clone()),
+            effect: Effect::Nothing,
+            undo: "",
+            deploys: Vec::new(),
+            loses: None,
+            closes: false,
+            after: Vec::new(),
+            ask,
+        }
+    }
 }
 
 impl<S> Declared<S> {

@@ -10,6 +10,7 @@ mod purges;
 pub(super) mod server;
 mod settings;
 mod settles;
+mod tls;
 mod trouble;
 
 /// Whether time is judged, and not only told: by `make bench`, on a machine that does nothing else.

@@ -1,6 +1,6 @@
 //! What a Maintenance does in a Redis: the key that closes, and the jobs that it waits for. The queues pause themselves for it.
 
-use super::{By, ByKey, Spec, step, why};
+use super::{By, ByKey, Spec, why};
 use crate::kinds::redis::{self, Known};
 use crate::kinds::shown::{few, one_line};
 use crate::kinds::step::{Ask, Asked, Cause, Effect, Step};
@@ -32,7 +32,7 @@ pub fn turn_key(
             effect: Effect::Hot,
             undo: "revert",
             closes: is_closing,
-            ..step(declared, "by.key", verb, ask)
+            ..declared.step("by.key", verb, ask)
         });
     };
     let (of, server) = match redis::known(&by.redis, documents, world, now) {
@@ -143,7 +143,7 @@ pub fn drain(
             let running = few(&queue.running, 5);
             Ask::Told(format!("{many} still in {name}: {running}{unheld}"))
         };
-        asked.steps.push(step(declared, "drain", "wait for", ask));
+        asked.steps.push(declared.step("drain", "wait for", ask));
     }
 }
 

@@ -4,9 +4,9 @@ use super::library::{Known, Limits, known};
 use super::{Spec, kept_from, key};
 use crate::kinds::redis::{self, Known as Server, restart};
 use crate::kinds::shown::{few, one_line};
-use crate::kinds::step::{Address, Ask, Asked, Cause, Effect, Loss, Step};
+use crate::kinds::step::{Ask, Asked, Cause, Effect, Loss, Step};
 use crate::kinds::written::Instant;
-use crate::kinds::{Declared, Documents, Kind, maintenance};
+use crate::kinds::{Declared, Documents, maintenance};
 use crate::source::Origin;
 use crate::world::redis::{Action, Archive, Change, Of, Pause, Queue, QueueKey};
 use crate::world::{self, SETTLING, Seen, World};
@@ -129,26 +129,10 @@ fn reasons<'a>(
     own.into_iter().chain(closed).chain(restarted).collect()
 }
 
-fn plain(declared: &Declared<Spec>, field: &str, verb: &'static str, ask: Ask) -> Step {
-    let path: Vec<&str> = field.split('.').collect();
+fn undoable(declared: &Declared<Spec>, field: &str, verb: &'static str, ask: Ask) -> Step {
     Step {
-        of: Address {
-            kind: Spec::NAME,
-            name: declared.name.clone(),
-        },
-        field: field.to_owned(),
-        verb,
-        from: None,
-        to: None,
-        why: format!("Queue/{}", declared.name),
-        origin: Some(declared.origin(&path).clone()),
-        effect: Effect::Nothing,
         undo: "revert",
-        deploys: Vec::new(),
-        loses: None,
-        closes: false,
-        after: Vec::new(),
-        ask,
+        ..declared.step(field, verb, ask)
     }
 }
 
@@ -158,9 +142,9 @@ fn unseen(declared: &Declared<Spec>, reasons: &[Reason<'_>], ask: Ask) -> Step {
         Some(first) => Step {
             why: first.why.clone(),
             origin: Some(first.origin.clone()),
-            ..plain(declared, "paused", "pause", ask)
+            ..undoable(declared, "paused", "pause", ask)
         },
-        None => plain(declared, "redis", "look at", ask),
+        None => undoable(declared, "redis", "look at", ask),
     }
 }
 
@@ -182,7 +166,7 @@ impl Place<'_> {
     }
 
     fn plain(&self, field: &str, verb: &'static str, ask: Ask) -> Step {
-        plain(self.declared, field, verb, ask)
+        undoable(self.declared, field, verb, ask)
     }
 
     fn make(&self, change: Change) -> Ask {

@@ -4,10 +4,10 @@ use super::restart;
 use super::{Cache, Known, Memory, Persistence, Spec, known, question, unseen};
 use crate::kinds::queue;
 use crate::kinds::shown::few;
-use crate::kinds::step::{Address, Ask, Asked, Cause, Effect, Step};
+use crate::kinds::step::{Ask, Asked, Cause, Effect, Step};
 use crate::kinds::variable::LATEST;
 use crate::kinds::written::{Instant, Size};
-use crate::kinds::{Declared, Documents, Kind};
+use crate::kinds::{Declared, Documents};
 use crate::world::redis::{Action, Change, Of, Server, purged, warmed};
 use crate::world::{self, SETTLING, World};
 use jiff::Timestamp;
@@ -64,25 +64,9 @@ pub fn steps(
 }
 
 pub(super) fn plain(declared: &Declared<Spec>, field: &str, verb: &'static str, ask: Ask) -> Step {
-    let path: Vec<&str> = field.split('.').collect();
     Step {
-        of: Address {
-            kind: Spec::NAME,
-            name: declared.name.clone(),
-        },
-        field: field.to_owned(),
-        verb,
-        from: None,
-        to: None,
-        why: format!("Redis/{}", declared.name),
-        origin: Some(declared.origin(&path).clone()),
-        effect: Effect::Nothing,
         undo: "revert",
-        deploys: Vec::new(),
-        loses: None,
-        closes: false,
-        after: Vec::new(),
-        ask,
+        ..declared.step(field, verb, ask)
     }
 }
 

@@ -9,7 +9,7 @@ use super::{Spec, placement};
 use crate::kinds::demand::{Demand, Needed};
 use crate::kinds::difference::{Difference, Then};
 use crate::kinds::environment::Rollback;
-use crate::kinds::step::{Address, Ask, Asked, Cause, Effect, NOTE, Step};
+use crate::kinds::step::{Ask, Asked, Cause, Effect, NOTE, Step};
 use crate::kinds::variable::{self, Absent, Variable};
 use crate::kinds::{Declared, Documents, shown};
 use crate::problem::nearest;
@@ -64,29 +64,10 @@ pub fn steps(declared: &Declared<Spec>, around: Around<'_>) -> Asked {
     }
 }
 
-fn address(declared: &Declared<Spec>) -> Address {
-    Address {
-        kind: "Service",
-        name: declared.name.clone(),
-    }
-}
-
 fn plain_step(declared: &Declared<Spec>, verb: &'static str, ask: Ask) -> Step {
     Step {
-        of: address(declared),
-        field: "service".to_owned(),
-        verb,
-        from: None,
-        to: None,
-        why: format!("Service/{}", declared.name),
         origin: Some(declared.document.origin.clone()),
-        effect: Effect::Nothing,
-        undo: "",
-        deploys: Vec::new(),
-        loses: None,
-        closes: false,
-        after: Vec::new(),
-        ask,
+        ..declared.step("service", verb, ask)
     }
 }
 
@@ -262,7 +243,7 @@ impl Asking<'_> {
                 | Effect::Instant
         );
         Step {
-            of: address(self.declared),
+            of: self.declared.address(),
             field: field.to_owned(),
             verb,
             from: None,
