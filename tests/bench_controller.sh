@@ -45,12 +45,12 @@ world() {
 }
 # Starts sandbox and controller over a new repository of the manifests of `world`.
 start() {
-    rm -rf "$home/work" "$home/origin.git" "$home/controller"
-    mkdir "$home/work"
-    world "$1" "$2" "$home/work"
+    rm -rf "$home/clone" "$home/origin.git" "$home/controller"
+    mkdir "$home/clone"
+    world "$1" "$2" "$home/clone"
     git init --quiet --bare --initial-branch main "$home/origin.git"
-    git -C "$home/work" init --quiet --initial-branch main
-    git -C "$home/work" remote add origin "$home/origin.git"
+    git -C "$home/clone" init --quiet --initial-branch main
+    git -C "$home/clone" remote add origin "$home/origin.git"
     push "Begin"
     sandbox --seed "$home/seed.yaml" --port 0 --latency "$3" --tell >"$home/sandbox.log" 2>&1 &
     sandbox=$!
@@ -68,13 +68,13 @@ stop() {
     wait "$controller" "$sandbox" 2>/dev/null || true
 }
 push() {
-    git -C "$home/work" add --all
-    git -C "$home/work" commit --quiet --message "$1"
-    git -C "$home/work" push --quiet origin HEAD:main
+    git -C "$home/clone" add --all
+    git -C "$home/clone" commit --quiet --message "$1"
+    git -C "$home/clone" push --quiet origin HEAD:main
 }
 webhook() {
     local body signature
-    body='{"ref":"refs/heads/main","repository":{"full_name":"bench/manifests"},"after":"'$(git -C "$home/work" rev-parse HEAD)'"}'
+    body='{"ref":"refs/heads/main","repository":{"full_name":"bench/manifests"},"after":"'$(git -C "$home/clone" rev-parse HEAD)'"}'
     signature=$(printf %s "$body" | openssl dgst -sha256 -hmac "$RECONCILER_WEBHOOK_SECRET" -r | cut -d' ' -f1)
     curl -sf -o /dev/null -H "x-hub-signature-256: sha256=$signature" -H 'x-github-event: push' -H "x-github-delivery: $1" -H 'content-type: application/json' -d "$body" "$url/webhooks/github"
 }
@@ -85,7 +85,7 @@ start 1 10 100
 : >"$home/times"
 for round in $(seq 20); do
     changes=$(grep -c changed "$home/sandbox.log" || true)
-    sed -i "0,/replicas: .*/s//replicas: $((2 + round % 2 + 1))/" "$home/work/e00000/environment.yaml"
+    sed -i "0,/replicas: .*/s//replicas: $((2 + round % 2 + 1))/" "$home/clone/e00000/environment.yaml"
     push "Scale $round"
     began=$(date +%s%3N)
     webhook "$round"

@@ -1,5 +1,6 @@
 //! The commands: what each takes, and which exit code means what.
 
+mod api;
 mod apply;
 mod approve;
 mod diff;
@@ -7,9 +8,9 @@ mod direct;
 mod doctor;
 mod history;
 mod import;
-mod led;
+
 mod live;
-mod office;
+
 mod orders;
 mod output;
 mod run;
@@ -20,6 +21,7 @@ mod show;
 mod signals;
 mod status;
 mod validate;
+mod view;
 
 use crate::config::Config;
 use crate::manifest::explain;

@@ -1,7 +1,7 @@
 //! `reconciler suspend`, `resume` and `reconcile`: orders to a controller, by its store or by its address.
 
 use super::Exit;
-use super::office::{Office, path_of};
+use super::api::{Api, path_of};
 use super::screen::Screen;
 use super::session;
 use crate::clock::Clock;
@@ -141,11 +141,11 @@ pub(super) async fn reconcile(arguments: &Reconcile, config: &Config, screen: &S
 }
 
 async fn ordered(arguments: &Reconcile, config: &Config) -> Result<String, String> {
-    let office = Office::at(&arguments.url, config)?;
+    let api = Api::at(&arguments.url, config)?;
     let path = format!("{}/reconcile", path_of(&arguments.environment));
     let body = serde_json::json!({ "by": config.person() }).to_string();
     let sort = [("content-type", "application/json".to_owned())];
-    let answer = office.asked(Method::POST, &path, &sort, body).await?;
+    let answer = api.asked(Method::POST, &path, &sort, body).await?;
     let said: serde_json::Value = serde_json::from_slice(answer.body()).unwrap_or_default();
     Ok(said["done"].as_str().unwrap_or_default().to_owned())
 }

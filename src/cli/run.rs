@@ -83,8 +83,8 @@ async fn ran(arguments: &Arguments, config: &Config, screen: &Screen) -> Result<
         Exit::Trouble
     };
     let failed = |failure: Failure| session::trouble(&failure, screen);
-    let is_said = |text: &String| !text.is_empty();
-    let only = arguments.environment.clone().filter(is_said);
+    let only = arguments.environment.clone();
+    let only = only.filter(|name| !name.is_empty());
     let settings = Settings::of(
         config,
         arguments.name.clone(),
@@ -100,18 +100,7 @@ async fn ran(arguments: &Arguments, config: &Config, screen: &Screen) -> Result<
     let longest = session::longest(config, screen)?;
     let terms = Terms::new(arguments.lease, longest).map_err(trouble)?;
 
-    std::fs::create_dir_all(&arguments.home).map_err(|failure| {
-        trouble(format!(
-            "--home {} cannot be made: {failure}",
-            arguments.home.display()
-        ))
-    })?;
-    let address = match arguments.store.as_ref().filter(|text| is_said(text)) {
-        Some(address) => address.clone(),
-        None => local_store(&arguments.home).map_err(trouble)?,
-    };
-    let store = Store::open(&address, config, &clock).map_err(failed)?;
-    store.prove().await.map_err(failed)?;
+    let store = store(arguments, config, &clock, screen).await?;
     let serves = only.map_or(Serves::All, Serves::One);
     // Who has joined leaves in order, also when it has only begun.
     let (interrupt, _) = on_signals(|| {});
@@ -184,6 +173,34 @@ async fn ran(arguments: &Arguments, config: &Config, screen: &Screen) -> Result<
     // What was begun over HTTP gets its answer.
     let _ = tokio::time::timeout(Duration::from_secs(2), serving).await;
     Ok(Exit::InStep)
+}
+
+/// The store, where two at once can be told apart.
+async fn store(
+    arguments: &Arguments,
+    config: &Config,
+    clock: &Clock,
+    screen: &Screen,
+) -> Result<Store, Exit> {
+    let trouble = |words: String| {
+        screen.complain(&words);
+        Exit::Trouble
+    };
+    let failed = |failure: Failure| session::trouble(&failure, screen);
+    std::fs::create_dir_all(&arguments.home).map_err(|failure| {
+        trouble(format!(
+            "--home {} cannot be made: {failure}",
+            arguments.home.display()
+        ))
+    })?;
+    let said = arguments.store.as_ref().filter(|text| !text.is_empty());
+    let address = match said {
+        Some(address) => address.clone(),
+        None => local_store(&arguments.home).map_err(trouble)?,
+    };
+    let store = Store::open(&address, config, clock).map_err(failed)?;
+    store.prove().await.map_err(failed)?;
+    Ok(store)
 }
 
 /// The embedded default: a folder.

@@ -1,10 +1,10 @@
 //! `reconciler status`: how the environment stands, once or again and again.
 
 use super::Exit;
-use super::led;
 use super::output::chosen;
 use super::screen::{Screen, json_text};
 use super::session::{self, Seat};
+use super::view;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::plan::gate::Memory;
@@ -77,11 +77,11 @@ async fn told(arguments: &Arguments, config: &Config, screen: &Screen) -> Result
     let clock = Clock::wall();
     let output = chosen(arguments.output, config, screen)?;
     if let Some(url) = &arguments.url {
-        let wanted = led::Wanted {
+        let wanted = view::Wanted {
             json: output == Output::Json,
             watch: arguments.watch,
         };
-        return Ok(led::status(url, &arguments.directory, wanted, config, screen).await);
+        return Ok(view::status(url, &arguments.directory, wanted, config, screen).await);
     }
     let (_, desired) = session::manifests(&arguments.directory, &clock, screen)?;
     let desired = session::after(desired, arguments.base.as_deref(), &clock, screen)?;

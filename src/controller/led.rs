@@ -1,6 +1,6 @@
 //! One environment as the controller knows it between passes, and how it is shown.
 
-use super::agenda::Agenda;
+use super::agenda::{Agenda, Next};
 use super::pass::{Miss, Passed, Sight, Work, told_key};
 use crate::clock::Clock;
 use crate::execute::Outcome;
@@ -286,25 +286,8 @@ impl Led {
                     .looked(sight.next, sight.pulse.is_some(), jitter, now);
                 Some(sight)
             }
-            Err(Miss::Stopped) => {
-                self.agenda.wake(now);
-                None
-            }
-            Err(Miss::Led(next)) => {
-                let until = now.saturating_add(next).unwrap_or(Timestamp::MAX);
-                self.agenda
-                    .looked(super::agenda::Next::At(until), false, jitter, now);
-                None
-            }
-            Err(Miss::Failed(failure)) => {
-                self.unseen.times += 1;
-                self.unseen.why = Some(failure.to_string());
-                let next = match failure {
-                    Failure::Throttled { until } => super::agenda::Next::At(until),
-                    Failure::Denied(_) | Failure::Refused(_) => super::agenda::Next::Denied,
-                    Failure::Passing(_) | Failure::Unclear(_) => super::agenda::Next::Again,
-                };
-                self.agenda.looked(next, false, jitter, now);
+            Err(miss) => {
+                self.missed(miss, jitter, now);
                 None
             }
         };
@@ -312,6 +295,24 @@ impl Led {
             self.agenda.wake(now);
         }
         (events, sight)
+    }
+
+    /// Nothing was seen: when to look again.
+    fn missed(&mut self, miss: Miss, jitter: impl Fn(Duration) -> Duration, now: Timestamp) {
+        let next = match miss {
+            Miss::Stopped => return self.agenda.wake(now),
+            Miss::Led(next) => Next::At(now.saturating_add(next).unwrap_or(Timestamp::MAX)),
+            Miss::Failed(failure) => {
+                self.unseen.times += 1;
+                self.unseen.why = Some(failure.to_string());
+                match failure {
+                    Failure::Throttled { until } => Next::At(until),
+                    Failure::Denied(_) | Failure::Refused(_) => Next::Denied,
+                    Failure::Passing(_) | Failure::Unclear(_) => Next::Again,
+                }
+            }
+        };
+        self.agenda.looked(next, false, jitter, now);
     }
 
     /// The events since the last picture, which is this one from now on.

@@ -25,7 +25,7 @@ use crate::status::event::Event;
 use crate::store::Store;
 use crate::store::journal::{self, Journal};
 use crate::store::lease::Lease;
-use crate::store::marks::{self};
+use crate::store::marks;
 use crate::store::member::Member;
 use crate::world::Failure;
 use crate::world::railway::Pulse;

@@ -3,8 +3,7 @@
 use super::{Controller, Happened, line_up};
 use crate::plan::stance::Suspension;
 use crate::serve::{Command, Order};
-use crate::store::marks;
-use crate::store::marks::Marks;
+use crate::store::marks::{self, Marks};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 

@@ -192,28 +192,39 @@ async fn made(work: &mut Work, marks: &mut stance::Marks, ground: &Ground) -> Re
         pass.act(&looked, &mut work.memory, &work.interrupt).await
     };
     let status = pass.tell(&mut looked).await;
+    let now = ground.clock.now();
+    let moments = [ends(marks, now), in_redis(&desired, now)];
+    Ok(sight(looked, outcomes, status, &desired, moments, now))
+}
+
+/// What came of it; another look is due at the first of those moments, whatever else is waited for.
+fn sight(
+    looked: Looked,
+    outcomes: Vec<Outcome>,
+    status: Status,
+    desired: &Desired,
+    moments: [Option<Timestamp>; 2],
+    now: Timestamp,
+) -> Sight {
     let railway = looked.world.railway.facts();
-    Ok(Sight {
+    Sight {
         status,
         pulse: railway.and_then(|railway| railway.pulse),
         health: railway
             .map(|railway| health::questions(desired.documents(), railway))
             .unwrap_or_default(),
         id: railway.map_or_else(
-            || scope(&desired).environment,
+            || scope(desired).environment,
             |railway| railway.environment.id.clone(),
         ),
         next: by(
-            by(
-                next(&looked, &outcomes, ground.clock.now()),
-                ends(marks, ground.clock.now()),
-            ),
-            in_redis(&desired, ground.clock.now()),
+            next(&looked, &outcomes, now),
+            moments.into_iter().flatten().min(),
         ),
         is_done: outcomes.is_empty() && is_done(&looked.plan),
         plan: looked.plan,
         outcomes,
-    })
+    }
 }
 
 /// Whether the newest write of ours was for a commit that is not in the repository, and nobody has said since that it shall go on.
@@ -231,11 +242,8 @@ async fn stranger(
         return None;
     }
     let resumed = stands.resumed().await;
-    let is_over = resumed
-        .facts()
-        .and_then(Option::as_ref)
-        .is_some_and(|resumed| at <= resumed.at);
-    (!is_over).then(|| stance::stranger(&work.name, commit, at))
+    let resumed = resumed.facts().and_then(Option::as_ref);
+    stance::stranger(&work.name, commit, at, resumed.map(|resumed| resumed.at))
 }
 
 /// What somebody changed is told before it is undone: afterwards no look shows it any more, and whoever takes over would never know.

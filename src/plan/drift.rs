@@ -225,7 +225,8 @@ impl Sight {
 
 /// Whether a part is kept in a Redis server, and not at Railway.
 fn is_in_redis(part: &str) -> bool {
-    part.starts_with("Queue/") || part.starts_with("Redis/")
+    let is_key = part.starts_with("Maintenance/") && part.ends_with(" by.key");
+    is_key || part.starts_with("Queue/") || part.starts_with("Redis/")
 }
 
 impl Course {

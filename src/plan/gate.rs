@@ -313,6 +313,7 @@ fn instead(step: &Step, railway: &Railway, memory: &Memory, now: Timestamp) -> O
 /// What becomes of a change of a Redis server. A look shows it at once, so that nothing has to settle.
 fn in_redis(step: &Step, action: &redis::Action, memory: &Memory, now: Timestamp) -> Option<Ask> {
     let intent = step.intent();
+    // What comes due by itself is no work of a person who applies (design rule 18).
     if step.field == "failed.keep" && memory.course.is_none() {
         return Some(Ask::Told(
             "due: a controller does it, or `clearedBefore` says from when".to_owned(),

@@ -147,15 +147,20 @@ pub fn newest_commit(world: &World) -> Option<(&str, Timestamp)> {
 }
 
 /// What to do when that commit is one that nobody here knows: somebody applied it from a laptop while the controller was gone
-/// (language 2.6, rung 3).
-pub fn stranger(environment: &str, commit: &str, at: Timestamp) -> ReportOnly {
-    ReportOnly {
+/// (language 2.6, rung 3). Nothing where somebody has said since that it shall go on.
+pub fn stranger(
+    environment: &str,
+    commit: &str,
+    at: Timestamp,
+    resumed: Option<Timestamp>,
+) -> Option<ReportOnly> {
+    resumed.is_none_or(|resumed| resumed < at).then(|| ReportOnly {
         why: format!(
             "the newest write at Railway, of {at:.0}, was for commit {commit}, which is not in the repository"
         ),
         way_out: format!("push commit {commit}, or reconciler resume {environment}"),
         finishes: false,
-    }
+    })
 }
 
 /// Holds every step to make. A plan that is held once stays as it is.

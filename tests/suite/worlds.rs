@@ -242,7 +242,8 @@ impl WrittenController {
         let stranger = self.knows.as_ref().and_then(|known| {
             let (commit, at) = stance::newest_commit(world)?;
             let is_known = known.iter().any(|it| it.starts_with(commit));
-            (!is_known).then(|| stance::stranger("production", commit, at))
+            let stranger = stance::stranger("production", commit, at, None);
+            stranger.filter(|_| !is_known)
         });
         stranger.map_or_else(
             || stance::stance("production", content, &self.marks, now),

@@ -3,20 +3,20 @@
 use super::super::api;
 use super::super::markup::Markup;
 use super::super::metrics::short;
+use super::events::happened;
+use super::list::{close, listed, open};
+use super::services::{queues, services};
 use super::{Seat, Tone, framed, moment, path_of, tone, word, words};
-use crate::status::event::{About, Event, What};
-use crate::status::view::{Condition, ConditionKind, NotAccepted, ServiceHealth, Truth, View};
-use crate::status::{Closed, Drift, Health, Item, ServiceStatus, Status};
+use crate::status::event::Event;
+use crate::status::view::{Condition, ConditionKind, NotAccepted, Truth, View};
+use crate::status::{Closed, Drift, Item, Status};
 use jiff::Timestamp;
 use std::sync::Arc;
 
 /// How much of a list is open; the rest is behind a line that opens it.
 const OPEN_ITEMS: usize = 10;
-const OPEN_SERVICES: usize = 40;
-const OPEN_EVENTS: usize = 8;
 /// How much of a list a page has at all.
 const MOST_ITEMS: usize = 200;
-const MOST_SERVICES: usize = 1000;
 
 /// The page. `told` is how an order ended that was just given.
 pub(in super::super) fn environment(
@@ -153,56 +153,6 @@ fn now_next_held(out: &mut Markup, view: &View, status: &Status, seat: &Seat<'_>
     }
 }
 
-fn open(out: &mut Markup, title: &'static str, tone: Tone) {
-    out.html("<section class=\"row ")
-        .html(tone.class())
-        .html("\">\n<h2>")
-        .html(title)
-        .html("</h2>\n<div>\n");
-}
-
-fn close(out: &mut Markup) {
-    out.html("</div>\n</section>\n");
-}
-
-/// A list of which the first are open.
-fn listed<T>(
-    out: &mut Markup,
-    sort: (&'static str, &'static str),
-    all: &[T],
-    (opened, most): (usize, usize),
-    each: impl Fn(&mut Markup, &T),
-) {
-    let (class, id) = sort;
-    let (first, rest) = all.split_at(opened.min(all.len()));
-    let list = |out: &mut Markup, part: &[T]| {
-        out.html("<ul class=\"").html(class).html("\">\n");
-        for one in part {
-            out.html("<li>");
-            each(out, one);
-            out.html("</li>\n");
-        }
-        out.html("</ul>\n");
-    };
-    list(out, first);
-    if rest.is_empty() {
-        return;
-    }
-    out.html("<details id=\"")
-        .html(id)
-        .html("\"><summary>")
-        .text(rest.len())
-        .html(" more</summary>\n");
-    let kept = rest.get(..most.saturating_sub(opened)).unwrap_or(rest);
-    list(out, kept);
-    if kept.len() < rest.len() {
-        out.html("<p class=\"quiet\">and ")
-            .text(rest.len() - kept.len())
-            .html(" that only the JSON lists</p>\n");
-    }
-    out.html("</details>\n");
-}
-
 fn items(out: &mut Markup, title: &'static str, tone: Tone, items: &[Item], seat: &Seat<'_>) {
     if items.is_empty() {
         out.html("<section class=\"row none\">\n<h2>")
@@ -316,125 +266,6 @@ fn closed(out: &mut Markup, closed: &[Closed], seat: &Seat<'_>) {
     close(out);
 }
 
-/// What a service is, with what it answers when it is asked.
-fn service_tone(service: &ServiceStatus, asked: Option<&ServiceHealth>) -> Tone {
-    if asked.is_some_and(|asked| asked.is_healthy == Some(false)) {
-        return Tone::Bad;
-    }
-    match service.health {
-        Health::Healthy => Tone::Good,
-        Health::Deploying => Tone::Busy,
-        Health::Stopped | Health::NotRunning | Health::Unknown => Tone::Warn,
-        Health::Failed | Health::Missing => Tone::Bad,
-    }
-}
-
-fn services(out: &mut Markup, view: &View, status: &Status, seat: &Seat<'_>) {
-    if status.services.is_empty() {
-        return;
-    }
-    let asked = |service: &ServiceStatus| {
-        let mut all = view.health.iter();
-        all.find(|asked| asked.service == service.name)
-    };
-    let rank = |tone: Tone| match tone {
-        Tone::Bad => 0,
-        Tone::Warn => 1,
-        Tone::Busy => 2,
-        Tone::Good => 3,
-    };
-    let mut services: Vec<&ServiceStatus> = status.services.iter().collect();
-    services.sort_by_key(|service| rank(service_tone(service, asked(service))));
-    let worst = services
-        .first()
-        .map_or(Tone::Good, |service| service_tone(service, asked(service)));
-    open(out, "SERVICES", worst);
-    listed(
-        out,
-        ("services", "SERVICES"),
-        &services,
-        (OPEN_SERVICES, MOST_SERVICES),
-        |out, service| {
-            let asked = asked(service);
-            let tone = service_tone(service, asked);
-            out.html("<span class=\"sign ")
-                .html(tone.class())
-                .html("\" aria-hidden=\"true\">")
-                .html(tone.sign())
-                .html("</span><b>")
-                .text(&service.name)
-                .html("</b><span class=\"runs\">")
-                .text(service.runs.as_deref().unwrap_or_default())
-                .html("</span><span class=\"replicas\">")
-                .text(service.replicas.as_deref().unwrap_or_default())
-                .html("</span><span class=\"words\">");
-            words(out, &service.words);
-            if let Some(since) = &service.since {
-                out.html(" <span class=\"quiet\">");
-                moment(out, since, seat.now);
-                out.html("</span>");
-            }
-            if let Some(asked) = asked {
-                answers(out, asked, seat);
-            }
-            out.html("</span>");
-        },
-    );
-    close(out);
-}
-
-/// The Redis servers and the queues on them.
-fn queues(out: &mut Markup, status: &Status) {
-    let servers = status.redis.iter();
-    let servers = servers.map(|server| (&server.name, server.is_well, &server.words));
-    let queues = status.queues.iter();
-    let queues = queues.map(|queue| (&queue.name, queue.is_well, &queue.words));
-    let mut rows: Vec<(&String, bool, &String)> = queues.chain(servers).collect();
-    if rows.is_empty() {
-        return;
-    }
-    let tone = |is_well: bool| if is_well { Tone::Good } else { Tone::Warn };
-    rows.sort_by_key(|(_, is_well, _)| *is_well);
-    let worst = rows.first().is_none_or(|(_, is_well, _)| *is_well);
-    open(out, "QUEUES", tone(worst));
-    listed(
-        out,
-        ("services", "QUEUES"),
-        &rows,
-        (OPEN_SERVICES, MOST_SERVICES),
-        |out, (name, is_well, told)| {
-            out.html("<span class=\"sign ")
-                .html(tone(*is_well).class())
-                .html("\" aria-hidden=\"true\">")
-                .html(tone(*is_well).sign())
-                .html("</span><b>")
-                .text(name)
-                .html("</b><span class=\"words\">");
-            words(out, told);
-            out.html("</span>");
-        },
-    );
-    close(out);
-}
-
-fn answers(out: &mut Markup, asked: &ServiceHealth, seat: &Seat<'_>) {
-    match asked.is_healthy {
-        Some(true) => out.html("<span class=\"health\">health "),
-        Some(false) => out.html("<span class=\"health bad\">unhealthy: "),
-        None => out.html("<span class=\"health quiet\">health not known yet: "),
-    };
-    words(out, &asked.words);
-    if let Some(since) = asked
-        .since
-        .as_ref()
-        .filter(|_| asked.is_healthy == Some(false))
-    {
-        out.html(" since ");
-        moment(out, since, seat.now);
-    }
-    out.html("</span>");
-}
-
 fn drift(out: &mut Markup, drift: &[Drift], seat: &Seat<'_>) {
     if drift.is_empty() {
         return;
@@ -546,79 +377,6 @@ fn condition_tone(condition: &Condition) -> Tone {
         _ if condition.kind == ConditionKind::Progressing => Tone::Busy,
         _ if condition.kind == ConditionKind::Suspended => Tone::Warn,
         _ => Tone::Bad,
-    }
-}
-
-fn happened(out: &mut Markup, events: &[Arc<Event>], controller: &str, seat: &Seat<'_>) {
-    if events.is_empty() {
-        return;
-    }
-    open(out, "EVENTS", Tone::Good);
-    let all = (OPEN_EVENTS, events.len());
-    listed(out, ("events", "EVENTS"), events, all, |out, event| {
-        moment(out, &event.at.to_string(), seat.now);
-        let tone = match event.what.about() {
-            About::Failure | About::Health => match event.what {
-                What::RolledBack { .. } => Tone::Warn,
-                _ => Tone::Bad,
-            },
-            About::Hold | About::Drift => Tone::Warn,
-            About::Recovery => Tone::Good,
-            About::Progress => Tone::Busy,
-        };
-        out.html("<span class=\"kind ")
-            .html(tone.class())
-            .html("\">")
-            .text(spaced(event.what.word()))
-            .html("</span><span class=\"words\">");
-        words(out, &what(&event.what));
-        if controller.starts_with(&event.by) {
-            out.html("</span>");
-            return;
-        }
-        out.html(" <span class=\"quiet\">")
-            .text(&event.by)
-            .html("</span></span>");
-    });
-    close(out);
-}
-
-/// `notAccepted` as `not accepted`.
-fn spaced(word: &str) -> String {
-    let mut out = String::new();
-    for sign in word.chars() {
-        if sign.is_ascii_uppercase() {
-            out.push(' ');
-        }
-        out.push(sign.to_ascii_lowercase());
-    }
-    out
-}
-
-fn what(what: &What) -> String {
-    match what {
-        What::Accepted { author, subject } => format!("“{subject}” by {author}"),
-        What::NotAccepted { commit, reason, .. } => format!("{}: {reason}", short(commit)),
-        What::Made { steps, result } => format!("{} · {result}", steps.join(" · ")),
-        What::InStep { took_seconds } => took_seconds
-            .map(|seconds| format!("after {seconds} s"))
-            .unwrap_or_default(),
-        What::Held { what, reason, .. } | What::Failed { what, reason, .. } => {
-            format!("{what}: {reason}")
-        }
-        What::Released { what, .. } => what.clone(),
-        What::Drifted { what, who, .. } => match who {
-            Some(who) => format!("{what} by {who}"),
-            None => what.clone(),
-        },
-        What::Fought { what, times } => format!("{what} flipped {times} times"),
-        What::Unhealthy { service, reason } => format!("{service}: {reason}"),
-        What::Healthy { service } => service.clone(),
-        What::RolledBack { service, from, to } => format!("{service} {from} → {to}"),
-        What::Unseen { reason } | What::Suspended { reason, .. } => reason.clone(),
-        What::Seen | What::Resumed => String::new(),
-        What::Overdue { name } => format!("{name} is closed for longer than it was to be"),
-        What::Led { epoch } => format!("epoch {epoch}"),
     }
 }
 

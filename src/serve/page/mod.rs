@@ -1,7 +1,10 @@
 //! The page, for a phone at night: what every page has around it, its addresses, its script and its looks.
 
 mod environment;
+mod events;
+mod list;
 mod overview;
+mod services;
 
 pub(super) use environment::environment;
 pub(super) use overview::overview;

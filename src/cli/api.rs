@@ -7,18 +7,18 @@ use http::{HeaderValue, Method, Request, Response, header};
 use serde_json::Value;
 
 /// A controller at an address.
-pub(super) struct Office {
+pub(super) struct Api {
     url: String,
     token: Option<HeaderValue>,
     tcp: Tcp,
 }
 
-impl Office {
+impl Api {
     /// At that address.
     ///
     /// # Errors
     /// In words, when it cannot be asked at all.
-    pub(super) fn at(url: &str, config: &Config) -> Result<Office, String> {
+    pub(super) fn at(url: &str, config: &Config) -> Result<Api, String> {
         let token = match config.secret("RECONCILER_HTTP_TOKEN") {
             Some(token) => {
                 let mut value = HeaderValue::from_str(&format!("Bearer {}", token.reveal()))
@@ -30,7 +30,7 @@ impl Office {
             }
             None => None,
         };
-        Ok(Office {
+        Ok(Api {
             url: url.trim_end_matches('/').to_owned(),
             token,
             tcp: Tcp::new().map_err(|failure| failure.to_string())?,

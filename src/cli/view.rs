@@ -1,7 +1,7 @@
 //! `reconciler status --url`: how an environment stands as the controller that leads it knows it, once or again and again.
 
 use super::Exit;
-use super::office::{Office, path_of};
+use super::api::{Api, path_of};
 use super::screen::Screen;
 use super::status::exit_of;
 use crate::clock::Clock;
@@ -37,13 +37,13 @@ pub(super) async fn status(
     screen: &Screen,
 ) -> Exit {
     let name = environment.file_name().map(|name| name.to_string_lossy());
-    let office = match Office::at(url, config) {
-        Ok(office) => office,
+    let api = match Api::at(url, config) {
+        Ok(api) => api,
         Err(words) => return complained(&words, screen),
     };
     match name {
-        Some(name) => followed(&office, &name, wanted, screen).await,
-        None => listed(&office, wanted, screen).await,
+        Some(name) => followed(&api, &name, wanted, screen).await,
+        None => listed(&api, wanted, screen).await,
     }
 }
 
@@ -52,7 +52,7 @@ fn complained(words: &str, screen: &Screen) -> Exit {
     Exit::Trouble
 }
 
-async fn followed(office: &Office, name: &str, wanted: Wanted, screen: &Screen) -> Exit {
+async fn followed(api: &Api, name: &str, wanted: Wanted, screen: &Screen) -> Exit {
     let look = screen.look();
     let path = format!(
         "{}?width={}&color={}",
@@ -67,10 +67,7 @@ async fn followed(office: &Office, name: &str, wanted: Wanted, screen: &Screen) 
             headers.push(("if-none-match", tag.clone()));
             headers.push(("prefer", WAIT.to_owned()));
         }
-        let answer = match office
-            .asked(Method::GET, &path, &headers, String::new())
-            .await
-        {
+        let answer = match api.asked(Method::GET, &path, &headers, String::new()).await {
             Ok(answer) => answer,
             Err(words) if wanted.watch && known.is_some() => {
                 screen.complain(&words);
@@ -114,9 +111,9 @@ fn state_of(headers: &HeaderMap) -> State {
     serde_json::from_value(Value::String(word)).unwrap_or(State::Unknown)
 }
 
-async fn listed(office: &Office, wanted: Wanted, screen: &Screen) -> Exit {
+async fn listed(api: &Api, wanted: Wanted, screen: &Screen) -> Exit {
     let json = [("accept", "application/json".to_owned())];
-    let answer = office
+    let answer = api
         .asked(Method::GET, "/api/v1/environments", &json, String::new())
         .await;
     let answer = match answer {
