@@ -10,6 +10,7 @@ mod release;
 pub mod series;
 mod settings;
 mod steps;
+mod stored;
 mod way_back;
 
 pub use carried::fresh_change;

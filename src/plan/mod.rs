@@ -88,6 +88,30 @@ pub fn plan(desired: &Desired, world: &World, now: Timestamp) -> Plan {
         drift: BTreeMap::new(),
         only_reports: None,
     };
+    for Asked {
+        steps,
+        questions,
+        marks,
+    } in asked(desired, world, now)
+    {
+        plan.marks.extend(marks);
+        plan.steps.extend(steps);
+        plan.questions.extend(questions);
+    }
+    redis::restart::hold(&mut plan.steps, desired.documents(), world, now);
+    consent::ask(&mut plan, desired, world, now);
+    freeze::hold(&mut plan, desired, world, now);
+    if removal::is_of_another(desired) {
+        let words = "the base describes another Railway environment: nothing is removed by it";
+        plan.notes.push(words.to_owned());
+    }
+    plan.notes.extend(notes(world));
+    plan.writes = write::coalesce(&plan);
+    plan
+}
+
+/// What every document asks for, in the order in which people read it.
+fn asked(desired: &Desired, world: &World, now: Timestamp) -> Vec<Asked> {
     let documents = desired.documents();
     let mut demands: BTreeMap<String, Vec<Demand>> = BTreeMap::new();
     for maintenance in documents.maintenances.values() {
@@ -98,7 +122,7 @@ pub fn plan(desired: &Desired, world: &World, now: Timestamp) -> Plan {
     let removed = removal::steps(desired, world);
     let deployed = removed.steps.iter().flat_map(|step| &step.deploys);
     let patched: BTreeSet<String> = deployed.cloned().collect();
-    let asked = [environment::steps(desired.environment(), world, now)]
+    [environment::steps(desired.environment(), world, now)]
         .into_iter()
         .chain(documents.services.values().map(|service| {
             let around = service::Around {
@@ -130,27 +154,8 @@ pub fn plan(desired: &Desired, world: &World, now: Timestamp) -> Plan {
                 .queues
                 .values()
                 .map(|queue| queue::steps(queue, documents, world, now)),
-        );
-    for Asked {
-        steps,
-        questions,
-        marks,
-    } in asked
-    {
-        plan.marks.extend(marks);
-        plan.steps.extend(steps);
-        plan.questions.extend(questions);
-    }
-    redis::restart::hold(&mut plan.steps, documents, world, now);
-    consent::ask(&mut plan, desired, world, now);
-    freeze::hold(&mut plan, desired, world, now);
-    if removal::is_of_another(desired) {
-        let words = "the base describes another Railway environment: nothing is removed by it";
-        plan.notes.push(words.to_owned());
-    }
-    plan.notes.extend(notes(world));
-    plan.writes = write::coalesce(&plan);
-    plan
+        )
+        .collect()
 }
 
 fn notes(world: &World) -> Vec<String> {
