@@ -230,7 +230,11 @@ impl Place<'_> {
                 protect: self.protected(),
             });
             steps.push(Step {
-                from: Some(format!("{at_least}{} keys", count.keys)),
+                from: Some(format!(
+                    "{at_least}{} {}",
+                    count.keys,
+                    if count.keys == 1 { "key" } else { "keys" }
+                )),
                 why: format!("purgedAfter: {at}"),
                 effect: Effect::Purge,
                 undo: "none: the application fills it again",
