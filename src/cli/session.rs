@@ -156,7 +156,7 @@ pub(super) fn outside(
     Ok(Outside {
         railway,
         pages,
-        redis: redis::Client::default().archiving(redis::Archives::new(config, clock)),
+        redis: redis::Client::new(clock).archiving(redis::Archives::new(config, clock)),
     })
 }
 

@@ -145,7 +145,7 @@ fn outside(sandbox: &Sandbox, clock: &Clock) -> Outside {
         )
         .unwrap(),
         pages: Pages::new(line, Allowed::default(), None),
-        redis: reconciler::providers::redis::Client::default(),
+        redis: reconciler::providers::redis::Client::new(clock),
     }
 }
 

@@ -470,16 +470,18 @@ impl Place<'_> {
             _ => ("failed.clearedBefore", format!("none from before {before}")),
         };
         let many = self.queue.failed_before;
+        let archive = failed.archive.as_ref().and_then(|name| self.archive(name));
+        let is_archived = archive.is_some();
+        let is_lost = !is_archived && self.queue.has_clearable;
         let ask = if self.queue.has_clearable {
             self.make(Change::Clear {
                 queue: self.key.clone(),
                 before,
-                archive: failed.archive.as_ref().and_then(|name| self.archive(name)),
+                archive,
             })
         } else {
             Ask::Told("another job waits for each of them: they stay".to_owned())
         };
-        let is_lost = failed.archive.is_none() && self.queue.has_clearable;
         Some(Step {
             to: Some(to.clone()),
             // How many there are changes by itself, and consent holds for what does not.
@@ -488,9 +490,10 @@ impl Place<'_> {
                 None => format!("{many} failed"),
             },
             effect: Effect::Clear,
-            undo: match &failed.archive {
-                Some(_) => "they are in the archive",
-                None => "none",
+            undo: if is_archived {
+                "they are in the archive"
+            } else {
+                "none"
             },
             loses: is_lost.then(|| Loss {
                 words: format!("failed jobs of {}, which nothing keeps", self.key),

@@ -77,9 +77,10 @@ pub async fn clear(
     (queue, redis): (&QueueKey, &str),
     before: Timestamp,
     archive: Option<(&Archive, &Archives)>,
+    clock: &Clock,
     connection: &mut MultiplexedConnection,
 ) -> Result<(), Stopped> {
-    let begun = tokio::time::Instant::now();
+    let begun = clock.moment();
     let mut passed = 0;
     loop {
         let (awaited, jobs) = failed(queue, before, passed, connection).await?;

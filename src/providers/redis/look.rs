@@ -2,6 +2,7 @@
 
 use super::purge;
 use super::script::said;
+use crate::clock::Clock;
 use crate::kinds::shown::one_line;
 use crate::world::Seen;
 use crate::world::redis::{Memory, Pause, Persistence, Question, Queue, QueueKey, Server};
@@ -22,9 +23,10 @@ const MOST_REASONS: usize = 3;
 /// Asks everything at once.
 pub async fn look(
     question: &Question,
+    clock: &Clock,
     connection: &mut MultiplexedConnection,
 ) -> RedisResult<Seen<Server>> {
-    let asked = tokio::time::Instant::now();
+    let asked = clock.moment();
     let answers: Vec<RedisResult<Value>> = pipeline(question).query_async(connection).await?;
     let latency = asked.elapsed();
     let mut answers = answers.into_iter();
@@ -54,7 +56,10 @@ pub async fn look(
     }
     let mut counts = BTreeMap::new();
     for pattern in &question.counts {
-        counts.insert(pattern.clone(), purge::count(pattern, connection).await?);
+        counts.insert(
+            pattern.clone(),
+            purge::count(pattern, clock, connection).await?,
+        );
     }
     Ok(Seen::Facts(Server {
         started_at: seconds(time.0.saturating_sub(info.number("uptime_in_seconds"))),

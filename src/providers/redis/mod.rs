@@ -8,6 +8,7 @@ mod script;
 
 pub use clear::Archives;
 
+use crate::clock::Clock;
 use crate::world::redis::{Action, Archive, Change, Of, Question, Server};
 use crate::world::secret::Secret;
 use crate::world::{Failure, Seen, World};
@@ -29,8 +30,9 @@ const LOOK: Duration = Duration::from_secs(10);
 const COUNTING: Duration = Duration::from_secs(25);
 
 /// Looks at Redis servers and acts there. Connections are kept, by address.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Client {
+    clock: Clock,
     open: Arc<Mutex<BTreeMap<String, MultiplexedConnection>>>,
     archives: Option<Archives>,
 }
@@ -68,6 +70,15 @@ impl Trouble {
 }
 
 impl Client {
+    /// One without a connection yet, which clears nothing that is to be archived.
+    pub fn new(clock: &Clock) -> Client {
+        Client {
+            clock: clock.clone(),
+            open: Arc::default(),
+            archives: None,
+        }
+    }
+
     /// One that can archive what it clears.
     #[must_use]
     pub fn archiving(mut self, archives: Archives) -> Client {
@@ -111,7 +122,7 @@ impl Client {
         addresses: &[Secret],
     ) -> Result<Seen<Server>, Trouble> {
         let mut connection = self.connection(addresses).await?;
-        match look::look(question, &mut connection).await {
+        match look::look(question, &self.clock, &mut connection).await {
             Ok(seen) => Ok(seen),
             Err(error) => Err(self.trouble(error, addresses).await),
         }
@@ -133,13 +144,13 @@ impl Client {
             } => {
                 let archive = self.opened(archive.as_ref())?;
                 let cleared = (queue, action.of.name.as_str());
-                match clear::clear(cleared, *before, archive, &mut connection).await {
+                match clear::clear(cleared, *before, archive, &self.clock, &mut connection).await {
                     Ok(()) => Ok(()),
                     Err(Stopped::Server(error)) => Err(error),
                     Err(Stopped::Archive(failure)) => return Err(not_archived(&failure)),
                 }
             }
-            change => script::run(change, &mut connection).await,
+            change => script::run(change, &self.clock, &mut connection).await,
         };
         match done {
             Ok(()) => Ok(()),

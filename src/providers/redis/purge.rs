@@ -1,6 +1,7 @@
 //! Takes away what a cache holds, page by page, so that no call lasts long; and counts what would go.
 
 use super::script::{SET, eval};
+use crate::clock::Clock;
 use crate::kinds::glob;
 use crate::world::redis::{Count, purged};
 use ::redis::RedisResult;
@@ -30,8 +31,12 @@ async fn page(
 }
 
 /// How many keys a pattern fits, as far as there is time.
-pub async fn count(pattern: &str, connection: &mut MultiplexedConnection) -> RedisResult<Count> {
-    let begun = tokio::time::Instant::now();
+pub async fn count(
+    pattern: &str,
+    clock: &Clock,
+    connection: &mut MultiplexedConnection,
+) -> RedisResult<Count> {
+    let begun = clock.moment();
     let mut count = Count::default();
     let mut cursor = 0;
     loop {
@@ -53,9 +58,10 @@ pub async fn purge(
     cache: &str,
     pattern: &str,
     protect: &[String],
+    clock: &Clock,
     connection: &mut MultiplexedConnection,
 ) -> RedisResult<()> {
-    let begun = tokio::time::Instant::now();
+    let begun = clock.moment();
     let place = format!("reconciler:purging:{cache}");
     let run: String = ::redis::cmd("INFO")
         .arg("server")

@@ -1,6 +1,7 @@
 //! The changes as scripts of our own, each done whole or not at all; and what a server's refusal means.
 
 use super::{Change, purge};
+use crate::clock::Clock;
 use crate::kinds::shown::one_line;
 use crate::world::redis::{Layout, QueueKey, turned, warmed};
 use ::redis::aio::MultiplexedConnection;
@@ -17,7 +18,11 @@ pub const SET: &str = include_str!("set.lua");
 const MOST_CALLS: usize = 200;
 
 /// Makes one change.
-pub async fn run(change: &Change, connection: &mut MultiplexedConnection) -> RedisResult<()> {
+pub async fn run(
+    change: &Change,
+    clock: &Clock,
+    connection: &mut MultiplexedConnection,
+) -> RedisResult<()> {
     match change {
         Change::MaxActive { queue, to } => {
             on_queue(MAX_ACTIVE, queue, &[&to.to_string()], connection).await
@@ -61,7 +66,7 @@ pub async fn run(change: &Change, connection: &mut MultiplexedConnection) -> Red
             cache,
             pattern,
             protect,
-        } => purge::purge(cache, pattern, protect, connection).await,
+        } => purge::purge(cache, pattern, protect, clock, connection).await,
         Change::Warm { cache, .. } => {
             // Only the note is wanted.
             let note = eval(SET, &[format!("reconciler:warming:{cache}"), warmed(cache)]);

@@ -42,7 +42,8 @@ impl Server {
             port,
             arguments,
             directory,
-            client: Client::default().archiving(Archives::new(&Config::default(), &Clock::wall())),
+            client: Client::new(&Clock::wall())
+                .archiving(Archives::new(&Config::default(), &Clock::wall())),
             archive: tempfile::tempdir().unwrap(),
         };
         server.is_up().await;

@@ -1,6 +1,7 @@
 //! What may be wrong with a server: each has its own clear words, and nothing is harmed.
 
 use super::server::{Server, key, question, world};
+use reconciler::clock::Clock;
 use reconciler::providers::redis::Client;
 use reconciler::world::redis::{Change, Layout};
 use reconciler::world::{Failure, Seen};
@@ -34,7 +35,7 @@ async fn with_queue(arguments: &[&str]) -> Server {
 
 async fn unseen(server: &Server, url: &str) -> String {
     let _ = server;
-    match Client::default()
+    match Client::new(&Clock::wall())
         .look(&question(&["mail"]), &world(url))
         .await
     {
@@ -44,7 +45,7 @@ async fn unseen(server: &Server, url: &str) -> String {
 }
 
 async fn queue_unseen(url: &str) -> String {
-    match Client::default()
+    match Client::new(&Clock::wall())
         .look(&question(&["mail"]), &world(url))
         .await
     {
@@ -114,7 +115,7 @@ async fn a_server_that_hangs_is_given_up() {
         }
     });
     let url = format!("redis://127.0.0.1:{port}");
-    let seen = Client::default()
+    let seen = Client::new(&Clock::wall())
         .look(&question(&["mail"]), &world(&url))
         .await;
     let Seen::Unseen(words) = seen else {

@@ -143,7 +143,7 @@ async fn play_in(sandbox: Sandbox, mut schedule: Schedule, is_recorded: bool) ->
         let outside = Outside {
             railway: client.expect("the address is one").hiding(&secrets),
             pages: Pages::new(way, Allowed::default(), None),
-            redis: reconciler::providers::redis::Client::default(),
+            redis: reconciler::providers::redis::Client::new(&clock),
         };
         let desired = booth.schedule.desired(commit);
         let pass = Pass {

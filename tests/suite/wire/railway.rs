@@ -170,7 +170,7 @@ impl Stage {
         Outside {
             railway: self.client(),
             pages: Pages::new(self.line(), Allowed::default(), None),
-            redis: reconciler::providers::redis::Client::default(),
+            redis: reconciler::providers::redis::Client::new(&self.clock),
         }
     }
 
