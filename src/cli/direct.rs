@@ -108,7 +108,10 @@ pub(super) async fn begin(
 async fn told(store: &Store, environment: &str, mark: &stance::Direct) -> Result<Marks, Failure> {
     let marks = Marks::of(store, environment);
     marks.set_direct(Some(mark)).await?;
-    note_order(store, environment, mark.at).await?;
+    // The mark holds with the next look all the same.
+    if let Err(failure) = note_order(store, environment, mark.at).await {
+        tracing::debug!(%failure, "the controllers cannot be told to look now");
+    }
     Ok(marks)
 }
 

@@ -27,6 +27,8 @@ pub(super) struct Wanted {
 const WAIT: &str = "wait=20";
 /// Before it is asked again when it did not answer.
 const PAUSE: Duration = Duration::from_secs(5);
+/// Before it is asked again when it did: with many readers it answers without waiting.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// One environment, or a line of each where none is named.
 pub(super) async fn status(
@@ -91,6 +93,7 @@ async fn followed(api: &Api, name: &str, wanted: Wanted, screen: &Screen) -> Exi
             return exit_of(state_of(answer.headers()));
         }
         known = text(answer.headers(), "etag");
+        Clock::wall().sleep(MOMENT).await;
     }
 }
 

@@ -261,3 +261,14 @@ pub fn question(declared: &Declared<Spec>, documents: &Documents, now: Timestamp
         counts: BTreeSet::new(),
     }
 }
+
+/// What no purge touches: what is declared so, the keys of queues, and our own.
+pub fn protected(declared: &Declared<Spec>, documents: &Documents) -> Vec<String> {
+    let queues = documents.queues.values();
+    let queues = queues.filter(|queue| queue.spec.redis == declared.name);
+    let prefixes = queues.map(|queue| format!("{}:*", queue::key(queue).prefix));
+    let own = ["bull:*".to_owned(), "reconciler:*".to_owned()];
+    let declared = declared.spec.protect.iter().cloned();
+    let all: BTreeSet<String> = declared.chain(prefixes).chain(own).collect();
+    all.into_iter().collect()
+}

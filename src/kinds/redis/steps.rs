@@ -2,7 +2,6 @@
 
 use super::restart;
 use super::{Cache, Known, Memory, Persistence, Spec, known, question, unseen};
-use crate::kinds::queue;
 use crate::kinds::shown::few;
 use crate::kinds::step::{Ask, Asked, Cause, Effect, Step};
 use crate::kinds::variable::LATEST;
@@ -227,7 +226,7 @@ impl Place<'_> {
             let ask = self.make(Change::Purge {
                 cache: name.clone(),
                 pattern: cache.keys.clone(),
-                protect: self.protected(),
+                protect: super::protected(self.declared, self.documents),
             });
             steps.push(Step {
                 from: Some(format!(
@@ -279,17 +278,5 @@ impl Place<'_> {
 
     fn is_missed(&self, at: Timestamp) -> bool {
         self.now.duration_since(at).unsigned_abs() > LATEST
-    }
-
-    /// What no purge touches: what is declared so, the keys of queues, and our own.
-    fn protected(&self) -> Vec<String> {
-        let spec = &self.declared.spec;
-        let queues = self.documents.queues.values();
-        let queues = queues.filter(|queue| queue.spec.redis == self.declared.name);
-        let prefixes: BTreeSet<String> = queues.map(|queue| queue::key(queue).prefix).collect();
-        let own = ["bull:*".to_owned(), "reconciler:*".to_owned()];
-        let prefixes = prefixes.iter().map(|prefix| format!("{prefix}:*"));
-        let all = spec.protect.iter().cloned().chain(prefixes).chain(own);
-        all.collect::<BTreeSet<String>>().into_iter().collect()
     }
 }

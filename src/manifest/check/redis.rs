@@ -51,8 +51,8 @@ pub fn caches(
 ) {
     let spec = &redis.spec;
     near(redis, &["restartedAfter"], spec.restarted_after, now, found);
-    let queues = documents.queues.values();
-    let queue = queues.clone().find(|queue| queue.spec.redis == redis.name);
+    let mut queues = documents.queues.values();
+    let queue = queues.find(|queue| queue.spec.redis == redis.name);
     let policy = spec.memory.as_ref().and_then(|memory| memory.policy);
     if let (Some(policy), Some(queue)) = (policy, queue)
         && policy != redis::Policy::Noeviction
@@ -67,16 +67,7 @@ pub fn caches(
                 .related(place(queue, &["redis"]), "the queue"),
         );
     }
-    let prefixes = queues.filter(|queue| queue.spec.redis == redis.name);
-    let prefixes = prefixes.map(|queue| format!("{}:*", queue::key(queue).prefix));
-    let own = ["bull:*".to_owned(), "reconciler:*".to_owned()];
-    let protected: Vec<String> = spec
-        .protect
-        .iter()
-        .cloned()
-        .chain(prefixes)
-        .chain(own)
-        .collect();
+    let protected = redis::protected(redis, documents);
     for (name, cache) in &spec.caches {
         let path = ["caches", name, "keys"];
         near(
