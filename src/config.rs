@@ -3,15 +3,16 @@
 use crate::world::Seen;
 use crate::world::secret::Secret;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Railway's own address. The query string is needed: without one, its edge applies a flat limit of 10 requests a second (facts/railway.md 1).
 pub const RAILWAY_API_URL: &str = "https://backboard.railway.com/graphql/v2";
 
-/// What the process was started with.
+/// What the process was started with. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Config {
-    variables: BTreeMap<String, Secret>,
+    variables: Arc<BTreeMap<String, Secret>>,
 }
 
 /// A token of Railway, by how it is sent.
@@ -52,16 +53,17 @@ impl Config {
                 ))
             })
             .collect();
-        Config { variables }
+        Config {
+            variables: Arc::new(variables),
+        }
     }
 
     /// Settings as given, for tests.
     pub fn of<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Config {
+        let variables = variables.into_iter();
+        let variables = variables.map(|(name, value)| (name.to_owned(), Secret::new(value)));
         Config {
-            variables: variables
-                .into_iter()
-                .map(|(name, value)| (name.to_owned(), Secret::new(value)))
-                .collect(),
+            variables: Arc::new(variables.collect()),
         }
     }
 

@@ -2,6 +2,8 @@
 //!
 //! The modules in reading order; each uses only those above it. `reconcile` is the file to read first: it is one pass.
 
+pub mod packed;
+
 pub mod source;
 
 pub mod problem;

@@ -74,7 +74,46 @@ pub enum Value {
     /// A sequence.
     List(Vec<Node>),
     /// A mapping. The order is by key: what is printed from it must not depend on how it was written.
-    Map(BTreeMap<String, Node>),
+    Map(Entries),
+}
+
+/// The entries of a map by key. A map is read once and then only looked at, so it takes no more room than what is in it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Entries(Box<[(String, Node)]>);
+
+impl Entries {
+    /// The entry of a key.
+    pub fn get(&self, key: &str) -> Option<&Node> {
+        let position = self.0.binary_search_by(|(own, _)| own.as_str().cmp(key));
+        position.ok().map(|position| &self.0[position].1)
+    }
+
+    /// All keys in order.
+    pub fn keys(&self) -> impl Iterator<Item = &String> {
+        self.0.iter().map(|(key, _)| key)
+    }
+
+    /// All entries in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&String, &Node)> {
+        self.0.iter().map(|(key, node)| (key, node))
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl From<BTreeMap<String, Node>> for Entries {
+    fn from(map: BTreeMap<String, Node>) -> Entries {
+        Entries(map.into_iter().collect())
+    }
+}
+
+impl From<Entries> for BTreeMap<String, Node> {
+    fn from(entries: Entries) -> BTreeMap<String, Node> {
+        entries.0.into_iter().collect()
+    }
 }
 
 impl Node {
@@ -107,14 +146,16 @@ impl Node {
         let (Value::Map(own), Value::Map(others)) = (&mut self.value, &other.value) else {
             return;
         };
-        for (key, other) in others {
-            match own.get_mut(key) {
+        let mut all = BTreeMap::from(std::mem::take(own));
+        for (key, other) in others.iter() {
+            match all.get_mut(key) {
                 Some(own) => own.add_entries(other),
                 None => {
-                    own.insert(key.clone(), other.clone());
+                    all.insert(key.clone(), other.clone());
                 }
             }
         }
+        *own = all.into();
     }
 
     /// The same value as JSON, without places.

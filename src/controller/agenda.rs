@@ -39,6 +39,13 @@ pub enum Next {
     Denied,
 }
 
+impl Next {
+    /// Whether something goes on, so that there will be several looks in a row.
+    pub fn is_near(self) -> bool {
+        matches!(self, Next::Soon | Next::Waits { until: None })
+    }
+}
+
 /// After a write.
 const SOON: Duration = Duration::from_secs(2);
 /// While something is waited for, looks come further and further apart.

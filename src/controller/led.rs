@@ -7,7 +7,7 @@ use crate::execute::Outcome;
 use crate::interrupt::{Stop, interrupt};
 use crate::kinds::API_VERSION;
 use crate::kinds::step::PUT_BACK;
-use crate::manifest::Desired;
+use crate::manifest::{Checked, Desired};
 use crate::plan::Plan;
 use crate::plan::gate::Memory;
 use crate::plan::stance;
@@ -56,11 +56,11 @@ pub struct Led {
     pub marks: stance::Marks,
     /// What people were told already.
     pub picture: Option<Picture>,
-    /// What the last look showed.
-    pub status: Option<Status>,
     provider: Arc<dyn Provider>,
     secrets: Secrets,
     before: Option<(Option<String>, Id, Before)>,
+    /// What git asks for, while it is done: the next look is not far.
+    desired: Option<Desired>,
     memory: Memory,
     looked_at: Option<Timestamp>,
     unseen: Unseen,
@@ -90,7 +90,7 @@ impl Led {
         secrets: Secrets,
         now: Timestamp,
     ) -> Led {
-        let agenda = Agenda::of(&in_force.desired.environment().name);
+        let agenda = Agenda::of(&in_force.manifests.environment().name);
         let mut led = Led {
             directory: directory.to_owned(),
             in_force,
@@ -104,10 +104,10 @@ impl Led {
             receivers: Vec::new(),
             marks: stance::Marks::default(),
             picture: None,
-            status: None,
             provider,
             secrets,
             before: None,
+            desired: None,
             memory: Memory::writing_since(now),
             looked_at: None,
             unseen: Unseen::default(),
@@ -120,7 +120,7 @@ impl Led {
 
     /// The name of the `Environment`.
     pub fn name(&self) -> &str {
-        &self.in_force.desired.environment().name
+        &self.in_force.manifests.environment().name
     }
 
     /// Whether it is ours for now.
@@ -137,14 +137,15 @@ impl Led {
     /// Whether this is in force already.
     pub fn has_in_force(&self, accepted: &Accepted) -> bool {
         self.in_force.commit == accepted.commit
-            && Arc::ptr_eq(&self.in_force.desired, &accepted.desired)
+            && Arc::ptr_eq(&self.in_force.manifests, &accepted.manifests)
     }
 
     /// Another commit is in force: a pass that goes on stops between two actions, and the next one follows at once.
     pub fn force(&mut self, in_force: Accepted, commit: Commit, now: Timestamp) {
-        let is_other = in_force.desired.digest() != self.in_force.desired.digest();
+        let is_other = in_force.manifests.digest() != self.in_force.manifests.digest();
         self.in_force = in_force;
         self.commit = commit;
+        self.desired = None;
         if is_other {
             self.stop();
             self.agenda.wake(now);
@@ -165,7 +166,7 @@ impl Led {
     }
 
     fn hear(&mut self) {
-        let spec = &self.in_force.desired.environment().spec;
+        let spec = &self.in_force.manifests.environment().spec;
         let (known, missing) = receivers(self.name(), spec, &self.secrets);
         for words in missing {
             tracing::warn!(
@@ -189,7 +190,7 @@ impl Led {
             self.agenda.wake(now);
             return true;
         }
-        let Some(rollback) = &self.in_force.desired.environment().spec.rollback else {
+        let Some(rollback) = &self.in_force.manifests.environment().spec.rollback else {
             return false;
         };
         let looked_at = self.looked_at.unwrap_or(Timestamp::MIN);
@@ -229,6 +230,7 @@ impl Led {
             picture: None,
             done: self.done.take(),
             before: self.before.take(),
+            desired: self.desired.take(),
             stop,
             interrupt,
         }
@@ -281,7 +283,7 @@ impl Led {
                 }
                 self.pulse = sight.pulse;
                 self.id = Some(sight.id.clone());
-                self.status = Some(sight.status.clone());
+                self.desired = work.desired.filter(|_| is_of_now && sight.next.is_near());
                 self.agenda
                     .looked(sight.next, sight.pulse.is_some(), jitter, now);
                 Some(sight)
@@ -316,13 +318,19 @@ impl Led {
     }
 
     /// The events since the last picture, which is this one from now on.
-    pub fn told(&mut self, health: &[ServiceHealth], by: &str, now: Timestamp) -> Vec<Event> {
+    pub fn told(
+        &mut self,
+        status: Option<&Status>,
+        health: &[ServiceHealth],
+        by: &str,
+        now: Timestamp,
+    ) -> Vec<Event> {
         if !self.leads() {
             return Vec::new();
         }
         let suspended = self.marks.suspended.as_ref().map(Into::into);
         let known = Known {
-            status: self.status.as_ref(),
+            status,
             unseen: self
                 .unseen
                 .why
@@ -370,13 +378,14 @@ impl Led {
     pub fn view(
         &self,
         controller: &str,
+        status: Option<Status>,
         health: Vec<ServiceHealth>,
         next: Option<Timestamp>,
     ) -> View {
         let seconds = |at: Timestamp| format!("{at:.0}");
         View {
-            api_version: API_VERSION,
-            kind: "EnvironmentView",
+            api_version: API_VERSION.into(),
+            kind: "EnvironmentView".into(),
             environment: self.name().to_owned(),
             directory: self.directory.clone(),
             commit: Some(self.commit.clone()),
@@ -391,13 +400,13 @@ impl Led {
             controller: controller.to_owned(),
             looked_at: self.looked_at.map(seconds),
             next_look_at: next.map(seconds),
-            status: self.status.clone(),
+            status,
         }
     }
 
-    /// What git asks for.
-    pub fn desired(&self) -> &Desired {
-        &self.in_force.desired
+    /// What git says.
+    pub fn manifests(&self) -> &Checked {
+        &self.in_force.manifests
     }
 }
 

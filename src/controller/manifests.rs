@@ -73,10 +73,10 @@ impl Branch {
             };
             let of_it = last.iter().filter(|(_, id)| **id == commit);
             for (directory, _) in of_it {
-                if let Some(Ok(desired)) = look.environments.get(directory) {
+                if let Some(Ok(manifests)) = look.environments.get(directory) {
                     let accepted = Accepted {
                         commit,
-                        desired: desired.clone(),
+                        manifests: manifests.clone(),
                     };
                     self.in_force.insert(directory.clone(), accepted);
                 }

@@ -134,7 +134,7 @@ impl Controller {
             {
                 in_force.insert(directory.clone(), accepted.commit);
                 let commit = news.commits.get(&accepted.commit).unwrap_or(&news.head);
-                let name = &accepted.desired.environment().name;
+                let name = &accepted.manifests.environment().name;
                 let forced = self.force(directory, accepted, commit, not_accepted, now);
                 has_new_secrets |= forced.has_new_secrets;
                 if forced.is_change {
@@ -162,7 +162,7 @@ impl Controller {
         }
         self.keep_pace();
         for name in changed {
-            self.tell(name);
+            self.tell(name, None);
             self.line_up(name);
         }
         self.remember(in_force);
@@ -175,7 +175,7 @@ impl Controller {
             let accepted = verdict.and_then(Verdict::in_force);
             accepted
                 .filter(|it| self.tools.settings.serves(it))
-                .is_none_or(|it| it.desired.environment().name != name)
+                .is_none_or(|it| it.manifests.environment().name != name)
         };
         let gone = self.environments.iter();
         let gone = gone.filter(|(name, led)| is_gone(name, led));
@@ -191,8 +191,8 @@ impl Controller {
         not_accepted: Option<NotAccepted>,
         now: Timestamp,
     ) -> Forced {
-        let name = &accepted.desired.environment().name;
-        let secrets = self.tools.seats.secrets(&accepted.desired);
+        let name = &accepted.manifests.environment().name;
+        let secrets = self.tools.seats.secrets(&accepted.manifests);
         let Some(led) = self
             .environments
             .get_mut(name)

@@ -44,6 +44,7 @@ impl Controller {
         for event in events {
             self.publish(&name, event);
         }
+        let mut seen = None;
         if let Some(sight) = sight {
             self.lives(&name);
             let mut watch = lock(&self.tools.watch);
@@ -54,8 +55,9 @@ impl Controller {
             if sight.is_done {
                 self.done(&name, commit);
             }
+            seen = Some(sight.status);
         }
-        self.tell(&name);
+        self.tell(&name, seen);
         self.line_up(&name);
         let leads = |led: &Led| led.lease.is_some();
         if self.environments.get(&name).is_some_and(leads) {
@@ -68,10 +70,7 @@ impl Controller {
 
     /// Tells what somebody changed, and says so when the journal holds it.
     pub(super) fn drifts(&mut self, name: &str, status: Status, told: oneshot::Sender<()>) {
-        if let Some(led) = self.environments.get_mut(name) {
-            led.status = Some(status);
-        }
-        self.tell(name);
+        self.tell(name, Some(status));
         let (journal, clock) = (self.tools.journal.clone(), self.tools.clock.clone());
         tokio::spawn(async move {
             journal.flush(&clock, MOMENT).await;
@@ -84,7 +83,7 @@ impl Controller {
         let (Some(beats), Some(led)) = (&self.tools.beats, self.environments.get(name)) else {
             return;
         };
-        let Some(heartbeat) = &led.desired().environment().spec.heartbeat else {
+        let Some(heartbeat) = &led.manifests().environment().spec.heartbeat else {
             return beats.forget(name);
         };
         if let Some(Seen::Facts(address)) = led.secrets().get(&heartbeat.secret) {
@@ -132,8 +131,8 @@ impl Controller {
         }
     }
 
-    /// Tells what has changed since people were told last, and shows it.
-    pub(super) fn tell(&mut self, name: &str) {
+    /// Tells what has changed since people were told last, and shows it: what a look has seen, or what is shown already.
+    pub(super) fn tell(&mut self, name: &str, seen: Option<Status>) {
         let now = self.now();
         let pace = self.pace;
         let by = self.tools.settings.name.clone();
@@ -141,7 +140,9 @@ impl Controller {
         let Some(led) = self.environments.get_mut(name) else {
             return;
         };
-        let events = led.told(&health, &by, now);
+        let shown = || self.tools.board.view(name)?.status;
+        let status = seen.or_else(shown);
+        let events = led.told(status.as_ref(), &health, &by, now);
         let has_news = !events.is_empty();
         if led.leads() {
             let next = led
@@ -151,7 +152,7 @@ impl Controller {
             let next = (next > Timestamp::MIN).then_some(next);
             self.tools
                 .board
-                .set(led.view(&self.tools.settings.controller(), health, next));
+                .set(led.view(&self.tools.settings.controller(), status, health, next));
         }
         for event in events {
             self.publish(name, event);

@@ -58,6 +58,8 @@ pub struct Work {
     pub done: Option<Option<String>>,
     /// What was declared before, where that was read already, and for which commits.
     pub before: Option<(Option<String>, Id, Before)>,
+    /// What git asks for, where that was read already.
+    pub desired: Option<Desired>,
     /// Stops it between two actions.
     pub stop: Arc<Stop>,
     /// Its other end.
@@ -336,12 +338,15 @@ async fn desired(work: &mut Work, ground: &Ground) -> Desired {
         let mark = done.as_deref().and_then(|done| done.parse().ok());
         let before = ground.reader.before(&work.directory, mark, commit).await;
         work.before = Some((done, commit, before));
+        work.desired = None;
     }
-    let desired = Desired::clone(&work.in_force.desired).at_commit(&commit.to_string());
-    match &work.before {
-        Some((_, _, before)) => before.lay_under(desired),
-        None => desired,
-    }
+    let manifests = &work.in_force.manifests;
+    let read = || {
+        let before = work.before.as_ref().map(|(_, _, before)| before);
+        let desired = before.map_or_else(|| manifests.desired(), |it| it.lay_under(manifests));
+        desired.at_commit(&commit.to_string())
+    };
+    work.desired.get_or_insert_with(read).clone()
 }
 
 /// What people left; marks whose time is over go. What cannot be read is heeded as if somebody had said stop: it may say so.

@@ -1,7 +1,7 @@
 //! From where an environment is looked at and acted on: its own secrets, and clients that share one budget.
 
 use crate::config::Config;
-use crate::manifest::Desired;
+use crate::manifest::Checked;
 use crate::plan::write::Write;
 use crate::providers::{Outside, Provider, Scope, Secrets};
 use crate::world::{Failure, Question, Seen, World};
@@ -14,7 +14,7 @@ pub trait Seats: Send + Sync {
     /// The outside of one environment, whose words never repeat its secrets.
     fn outside(&self, secrets: &Secrets) -> Arc<dyn Provider>;
     /// The secrets that manifests refer to, as they are now.
-    fn secrets(&self, desired: &Desired) -> Secrets;
+    fn secrets(&self, manifests: &Checked) -> Secrets;
 }
 
 /// The real outside.
@@ -37,9 +37,9 @@ impl Seats for Outsides {
         })
     }
 
-    fn secrets(&self, desired: &Desired) -> Secrets {
-        let prefix = desired.environment().spec.secrets.prefix.as_deref();
-        self.config.secrets(prefix, desired.secrets())
+    fn secrets(&self, manifests: &Checked) -> Secrets {
+        let prefix = manifests.environment().spec.secrets.prefix.as_deref();
+        self.config.secrets(prefix, manifests.secrets())
     }
 }
 

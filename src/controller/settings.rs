@@ -68,7 +68,7 @@ impl Settings {
     }
 
     pub(super) fn serves(&self, accepted: &Accepted) -> bool {
-        let name = &accepted.desired.environment().name;
+        let name = &accepted.manifests.environment().name;
         self.only.as_ref().is_none_or(|only| only == name)
     }
 }

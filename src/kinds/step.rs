@@ -4,7 +4,7 @@ use crate::source::Origin;
 use crate::world::{Action, Question};
 use jiff::Timestamp;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -117,7 +117,7 @@ pub enum Ask {
 }
 
 /// What sort of hold it is: it decides the exit code, and the condition on a status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Cause {
     /// What is wanted was deployed and failed, or did not become healthy in time.

@@ -4,8 +4,7 @@ use super::Findings;
 use super::mask::quoted;
 use crate::kinds::{API_VERSION, KINDS};
 use crate::problem::{Problem, nearest};
-use crate::source::{Node, Place, Value};
-use std::collections::BTreeMap;
+use crate::source::{Entries, Node, Place, Value};
 
 /// Kinds that the language will have; naming one is not a typing error.
 const LATER: &[&str] = &["Database", "BackupPolicy", "Restore", "Drill", "Incident"];
@@ -92,12 +91,12 @@ enum Kind {
 }
 
 /// Whether a field is there neither as it should be nor mistyped: a mistyped one is a problem already.
-fn is_missing(entries: &BTreeMap<String, Node>, field: &str) -> bool {
+fn is_missing(entries: &Entries, field: &str) -> bool {
     !entries.keys().any(|key| nearest(key, [field]).is_some())
 }
 
-fn unknown_keys(entries: &BTreeMap<String, Node>, known: &[&str], found: &mut Findings) {
-    for (key, node) in entries {
+fn unknown_keys(entries: &Entries, known: &[&str], found: &mut Findings) {
+    for (key, node) in entries.iter() {
         if !known.contains(&key.as_str()) {
             found.add(unknown_field(&node.origin.place, key, known));
         }
@@ -132,7 +131,7 @@ pub fn unknown_field(place: &Place, key: &str, known: &[&str]) -> Problem {
     }
 }
 
-fn api_version(entries: &BTreeMap<String, Node>, start: &Place, found: &mut Findings) {
+fn api_version(entries: &Entries, start: &Place, found: &mut Findings) {
     let help = format!("write `apiVersion: {API_VERSION}`");
     let Some(node) = entries.get("apiVersion") else {
         if is_missing(entries, "apiVersion") {
@@ -152,7 +151,7 @@ fn api_version(entries: &BTreeMap<String, Node>, start: &Place, found: &mut Find
     }
 }
 
-fn kind(entries: &BTreeMap<String, Node>, start: &Place, found: &mut Findings) -> Option<Kind> {
+fn kind(entries: &Entries, start: &Place, found: &mut Findings) -> Option<Kind> {
     let names = || KINDS.iter().map(|info| info.name);
     let list = || {
         format!(
@@ -225,11 +224,7 @@ fn kind(entries: &BTreeMap<String, Node>, start: &Place, found: &mut Findings) -
     }
 }
 
-fn name(
-    entries: &BTreeMap<String, Node>,
-    start: &Place,
-    found: &mut Findings,
-) -> Option<(String, Place)> {
+fn name(entries: &Entries, start: &Place, found: &mut Findings) -> Option<(String, Place)> {
     let Some(metadata) = entries.get("metadata") else {
         if is_missing(entries, "metadata") {
             found.add(
@@ -296,7 +291,7 @@ pub fn is_name(name: &str) -> bool {
         && name.chars().all(inner)
 }
 
-fn from_base(entries: &BTreeMap<String, Node>, found: &mut Findings) -> bool {
+fn from_base(entries: &Entries, found: &mut Findings) -> bool {
     let Some(Value::Map(fields)) = entries.get("metadata").map(|metadata| &metadata.value) else {
         return false;
     };

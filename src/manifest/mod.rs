@@ -1,6 +1,7 @@
 //! From manifests to `Desired`, or to every problem of all files at once, each with file, line and what would be right.
 
 mod check;
+mod checked;
 mod document;
 mod explain;
 mod mask;
@@ -13,6 +14,7 @@ mod typed;
 mod words;
 pub mod yaml;
 
+pub use checked::Checked;
 pub use document::is_name;
 pub use explain::explain;
 pub use parses::Parses;
@@ -29,11 +31,11 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-/// What the manifests of one environment ask for. It can only come out of [`load`].
+/// What the manifests of one environment ask for. It can only come out of [`load`]. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Desired {
-    documents: Documents,
-    before: Option<Documents>,
+    documents: Arc<Documents>,
+    before: Option<Arc<Documents>>,
     commit: Option<String>,
 }
 
@@ -45,7 +47,8 @@ impl Desired {
     }
 
     fn environment_mut(&mut self) -> &mut Declared<environment::Spec> {
-        let environment = self.documents.environments.values_mut().next();
+        let documents = Arc::make_mut(&mut self.documents);
+        let environment = documents.environments.values_mut().next();
         environment.expect("`load` lets no manifests through without an Environment")
     }
 
@@ -56,7 +59,7 @@ impl Desired {
 
     /// The documents of before, where it is known what they were: what is declared there and not here is removed (design rule 4).
     pub fn before(&self) -> Option<&Documents> {
-        self.before.as_ref()
+        self.before.as_deref()
     }
 
     /// Every document as `Kind/name`, by kind and name.
@@ -127,10 +130,10 @@ impl Desired {
             &ours
         };
         let mut versions = versions.iter();
-        self.before = versions.next().map(|newest| newest.documents.clone());
+        self.before = versions.next().map(|newest| Arc::clone(&newest.documents));
         if let Some(before) = &mut self.before {
             for older in versions {
-                before.add_declared(&older.documents);
+                Arc::make_mut(before).add_declared(&older.documents);
             }
         }
         self
@@ -147,11 +150,12 @@ impl Desired {
         own.spec.notify.clone_from(&other.spec.notify);
         own.spec.heartbeat.clone_from(&other.spec.heartbeat);
         // Jobs and why they failed are nobody's but the team's.
-        for redis in self.documents.redises.values_mut() {
+        let documents = Arc::make_mut(&mut self.documents);
+        for redis in documents.redises.values_mut() {
             redis.spec.service = None;
             redis.spec.address = None;
         }
-        for (name, maintenance) in &mut self.documents.maintenances {
+        for (name, maintenance) in &mut documents.maintenances {
             let known = trusted.documents.maintenances.get(name);
             let page = known.and_then(|known| known.spec.page.as_ref());
             if let Some(own) = &mut maintenance.spec.page {
@@ -219,7 +223,7 @@ fn read(
     let documents = typed::documents(overlay::lay(own, shared, &base, found), found);
     check::meaning(&documents, now, found);
     (!documents.environments.is_empty()).then_some(Desired {
-        documents,
+        documents: Arc::new(documents),
         before: None,
         commit: None,
     })

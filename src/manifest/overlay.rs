@@ -220,11 +220,12 @@ fn merge_documents(under: Document, over: Document) -> Document {
     let Node { value, origin } = node;
     let rules = rules_of(kind).map(|rules| Shape::whole(&rules.schema));
     let value = match (value, under.node.value) {
-        (Value::Map(mut head), Value::Map(mut below)) => {
+        (Value::Map(head), Value::Map(below)) => {
+            let (mut head, mut below) = (BTreeMap::from(head), BTreeMap::from(below));
             if let (Some(over), Some(under)) = (head.remove("spec"), below.remove("spec")) {
                 head.insert("spec".to_owned(), merge(under, over, rules));
             }
-            Value::Map(head)
+            Value::Map(head.into())
         }
         (value, _) => value,
     };
@@ -255,8 +256,9 @@ fn merge(under: Node, over: Node, shape: Option<Shape<'_>>) -> Node {
         {
             without_nulls_below(Value::Map(entries))
         }
-        (Value::Map(mut merged), Value::Map(entries)) => {
-            for (key, over) in entries {
+        (Value::Map(below), Value::Map(entries)) => {
+            let mut merged = BTreeMap::from(below);
+            for (key, over) in BTreeMap::from(entries) {
                 let under = merged.remove(&key);
                 match (under, over) {
                     (
@@ -274,7 +276,7 @@ fn merge(under: Node, over: Node, shape: Option<Shape<'_>>) -> Node {
                     }
                 }
             }
-            Value::Map(merged)
+            Value::Map(merged.into())
         }
         (_, value) => without_nulls_below(value),
     };
@@ -291,10 +293,11 @@ fn without_nulls(node: Node) -> Node {
 fn without_nulls_below(value: Value) -> Value {
     match value {
         Value::Map(entries) => {
-            let kept = entries
-                .into_iter()
-                .filter(|(_, node)| node.value != Value::Null);
-            Value::Map(kept.map(|(key, node)| (key, without_nulls(node))).collect())
+            let entries = BTreeMap::from(entries).into_iter();
+            let kept = entries.filter(|(_, node)| node.value != Value::Null);
+            let kept: BTreeMap<String, Node> =
+                kept.map(|(key, node)| (key, without_nulls(node))).collect();
+            Value::Map(kept.into())
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) | Value::List(_) => value,
     }

@@ -1,7 +1,7 @@
 //! From the text of one file to trees of values with places, one for each document; or to what is wrong with the text.
 
 use crate::problem::Problem;
-use crate::source::{Node, Origin, Place, Value};
+use crate::source::{Entries, Node, Origin, Place, Value};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_yaml::budget::BudgetBreach;
 use serde_yaml::options::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy};
@@ -288,7 +288,7 @@ impl Reader<'_> {
         }
     }
 
-    fn entries(&mut self, entries: Vec<(Spanned<Key>, Spanned<Raw>)>) -> BTreeMap<String, Node> {
+    fn entries(&mut self, entries: Vec<(Spanned<Key>, Spanned<Raw>)>) -> Entries {
         let mut map = BTreeMap::new();
         for (key, value) in entries {
             let place = self.place(&key.referenced);
@@ -313,7 +313,7 @@ impl Reader<'_> {
                 }
             }
         }
-        map
+        map.into()
     }
 
     fn place(&self, location: &serde_yaml::Location) -> Place {

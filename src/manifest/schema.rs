@@ -3,6 +3,7 @@
 use super::document::NAME_PATTERN;
 use crate::kinds::written::{Duration, Instant, Size};
 use crate::kinds::{API_VERSION, KINDS, KindInfo};
+use crate::source::Entries;
 use jsonschema::{Draft, Validator};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -346,7 +347,7 @@ impl<'a> Shape<'a> {
     }
 
     /// Whether a map is of another alternative than the one that it is laid over.
-    pub fn is_another<T>(self, under: &BTreeMap<String, T>, over: &BTreeMap<String, T>) -> bool {
+    pub fn is_another(self, under: &Entries, over: &Entries) -> bool {
         let alternatives = self.alternatives();
         let alone = |shape: &Shape<'_>| over.keys().all(|field| shape.entry(field).is_some());
         let together = |shape: &Shape<'_>| {

@@ -91,7 +91,7 @@ fn odd_numbers<'a>(node: &'a Node, path: &mut Vec<&'a str>, odd: &mut Vec<Proble
         }
         Value::List(items) => items.iter().for_each(|item| odd_numbers(item, path, odd)),
         Value::Map(entries) => {
-            for (key, entry) in entries {
+            for (key, entry) in entries.iter() {
                 path.push(key);
                 odd_numbers(entry, path, odd);
                 path.pop();

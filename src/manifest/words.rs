@@ -4,11 +4,11 @@ use super::document::{Document, unknown_field, what};
 use super::mask::quoted;
 use super::schema::{Rules, part, resolved};
 use crate::problem::{Problem, nearest};
-use crate::source::{Node, Origin};
+use crate::source::{Entries, Node, Origin};
 use jsonschema::ValidationError;
 use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// Every way in which a `spec` breaks its rules.
 pub fn problems(document: &Document, spec: &Value, rules: &Rules) -> Vec<Problem> {
@@ -211,7 +211,7 @@ impl Teller<'_> {
     }
 
     /// A map that is of no alternative: with the fields of several, or of none. Only names that some alternative knows are repeated.
-    fn found_map(&self, error: &ValidationError<'_>, entries: &BTreeMap<String, Node>) -> String {
+    fn found_map(&self, error: &ValidationError<'_>, entries: &Entries) -> String {
         let root = &self.rules.schema;
         let branches = self
             .holder(error)

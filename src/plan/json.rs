@@ -3,7 +3,7 @@
 use super::{Plan, text};
 use crate::kinds::step::{Ask, Cause, Effect, Step};
 use schemars::{JsonSchema, schema_for};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The document that `diff -o json` prints.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -50,7 +50,7 @@ pub struct ApprovalDocument {
 }
 
 /// The Railway project and environment.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RailwayTarget {
     /// By id and name.

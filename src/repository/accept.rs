@@ -3,18 +3,18 @@
 use super::claims::conflicts;
 use super::environments::{Broken, Look};
 use super::id::Id;
-use crate::manifest::Desired;
+use crate::manifest::Checked;
 use crate::problem::Problem;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// What is in force for an environment: a commit, and what it asks for.
+/// What is in force for an environment: a commit, and what it says there.
 #[derive(Debug, Clone)]
 pub struct Accepted {
     /// The commit.
     pub commit: Id,
-    /// What it asks for.
-    pub desired: Arc<Desired>,
+    /// What it says.
+    pub manifests: Arc<Checked>,
 }
 
 /// How the newest commit stands to one that was accepted.
@@ -112,9 +112,9 @@ fn judged(look: &Look, directory: &str, last: Option<Accepted>) -> Verdict {
         return refused(last, broken(look.problems.clone()));
     }
     match (look.environments.get(directory), last) {
-        (Some(Ok(desired)), _) => Verdict::Accepted(Accepted {
+        (Some(Ok(manifests)), _) => Verdict::Accepted(Accepted {
             commit: look.commit,
-            desired: Arc::clone(desired),
+            manifests: Arc::clone(manifests),
         }),
         (Some(Err(broken)), last) => refused(last, broken.clone()),
         (None, Some(last)) => Verdict::Vanished {
@@ -134,7 +134,7 @@ fn refuse_what_others_keep(
     loop {
         let in_force = verdicts.iter().filter_map(|(directory, verdict)| {
             let accepted = verdict.in_force()?;
-            Some((directory.as_str(), accepted.desired.as_ref()))
+            Some((directory.as_str(), accepted.manifests.as_ref()))
         });
         let mut is_changed = false;
         for (directory, problems) in conflicts(in_force) {

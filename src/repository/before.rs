@@ -5,7 +5,7 @@ use super::command::Trouble;
 use super::environments::{Reading, Version};
 use super::id::Id;
 use super::objects::Objects;
-use crate::manifest::Desired;
+use crate::manifest::{Checked, Desired};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,19 +17,28 @@ const MOST_VERSIONS: usize = 200;
 #[derive(Debug, Clone)]
 pub enum Before {
     /// Every version since the mark, the newest first, for [`Desired::after_all`].
-    Known(Vec<Arc<Desired>>),
+    Known(Vec<Arc<Checked>>),
     /// It cannot be told, so that nothing is removed.
     Unknown(String),
 }
 
 impl Before {
-    /// What is desired now, with what was before where that is known.
-    #[must_use]
-    pub fn lay_under(&self, desired: Desired) -> Desired {
-        match self {
-            Before::Known(versions) => desired.after_all(versions.iter().map(Arc::as_ref)),
-            Before::Unknown(_) => desired,
-        }
+    /// What manifests ask for, with what was before where that is known.
+    pub fn lay_under(&self, manifests: &Checked) -> Desired {
+        let desired = manifests.desired();
+        let Before::Known(versions) = self else {
+            return desired;
+        };
+        let versions = versions.iter().map(|version| {
+            // Mostly nothing else was declared since.
+            if version.digest() == manifests.digest() {
+                desired.clone()
+            } else {
+                version.desired()
+            }
+        });
+        let versions: Vec<Desired> = versions.collect();
+        desired.after_all(&versions)
     }
 }
 
@@ -87,12 +96,12 @@ impl Repository {
             for commit in commits.into_iter().filter(|commit| *commit != in_force) {
                 if let Some(version) = self.version(commit, directory, now).await? {
                     bases.extend(version.base);
-                    versions.push(version.desired);
+                    versions.push(version.manifests);
                 }
             }
             // A base of one of them may have changed in yet other commits.
             if bases.len() == known {
-                versions.push(oldest.desired);
+                versions.push(oldest.manifests);
                 return Ok(Before::Known(versions));
             }
         }

@@ -1,6 +1,6 @@
 //! What only one environment of a repository can have (design rule 7): a Railway environment, a prefix of secrets, a name.
 
-use crate::manifest::Desired;
+use crate::manifest::Checked;
 use crate::problem::Problem;
 use crate::source::Place;
 use std::collections::BTreeMap;
@@ -13,8 +13,8 @@ struct Claim {
 }
 
 /// Everything that an environment takes for itself, with the places that say so.
-fn claims(desired: &Desired) -> Vec<(Claim, Place)> {
-    let environment = desired.environment();
+fn claims(manifests: &Checked) -> Vec<(Claim, Place)> {
+    let environment = manifests.environment();
     let spec = &environment.spec;
     let place = |path: &[&str]| environment.origin(path).place.clone();
     let railway = format!(
@@ -48,11 +48,11 @@ fn claims(desired: &Desired) -> Vec<(Claim, Place)> {
 
 /// The problems of every environment that takes what another one takes, by directory.
 pub fn conflicts<'a>(
-    environments: impl IntoIterator<Item = (&'a str, &'a Desired)>,
+    environments: impl IntoIterator<Item = (&'a str, &'a Checked)>,
 ) -> BTreeMap<String, Vec<Problem>> {
     let mut holders: BTreeMap<Claim, Vec<(&str, Place)>> = BTreeMap::new();
-    for (directory, desired) in environments {
-        for (claim, place) in claims(desired) {
+    for (directory, manifests) in environments {
+        for (claim, place) in claims(manifests) {
             holders.entry(claim).or_default().push((directory, place));
         }
     }

@@ -6,7 +6,7 @@ use super::id::Id;
 use super::objects::Objects;
 use super::tree::Tree;
 use crate::files::{Gathering, LARGEST};
-use crate::manifest::{self, Desired, Parses};
+use crate::manifest::{self, Checked, Parses};
 use crate::problem::Problem;
 use crate::source::Files;
 use jiff::Timestamp;
@@ -24,7 +24,7 @@ pub struct Look {
     /// The commit.
     pub commit: Id,
     /// Each environment by its directory, and every directory that was asked for and is there.
-    pub environments: BTreeMap<String, Result<Arc<Desired>, Broken>>,
+    pub environments: BTreeMap<String, Result<Arc<Checked>, Broken>>,
     /// What is wrong with all of it: then nothing is known of any environment.
     pub problems: Vec<Problem>,
 }
@@ -44,6 +44,8 @@ pub(super) struct Cache {
     pub parses: Parses,
     /// Whether a directory, by its id, declares an environment in a file directly in it.
     declares: HashMap<Id, bool>,
+    /// What the files of bases said last, by path: all environments on a base hold one copy.
+    shared: BTreeMap<Arc<str>, Arc<str>>,
     loaded: BTreeMap<String, Loaded>,
     pub loads: u64,
 }
@@ -55,12 +57,12 @@ struct Loaded {
     base: Option<(String, Option<Id>)>,
     /// Time only heals (see `manifest::load_with`): it is in order at any later time.
     at: Timestamp,
-    desired: Arc<Desired>,
+    manifests: Arc<Checked>,
 }
 
 /// An environment as one commit has it.
 pub(super) struct Version {
-    pub desired: Arc<Desired>,
+    pub manifests: Arc<Checked>,
     /// The directory of its base.
     pub base: Option<String>,
 }
@@ -70,8 +72,30 @@ impl Cache {
         Cache {
             parses: Parses::keeping(PARSED_BYTES),
             declares: HashMap::new(),
+            shared: BTreeMap::new(),
             loaded: BTreeMap::new(),
             loads: 0,
+        }
+    }
+
+    /// The same files, those of the base as other environments hold them.
+    fn with_shared(&mut self, files: Files, base: &str) -> Files {
+        let share = |(path, text): (Arc<str>, Arc<str>)| {
+            let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
+            if parent != base {
+                return (path, text);
+            }
+            match self.shared.get_key_value(&path) {
+                Some((known, same)) if *same == text => (Arc::clone(known), Arc::clone(same)),
+                _ => {
+                    self.shared.insert(Arc::clone(&path), Arc::clone(&text));
+                    (path, text)
+                }
+            }
+        };
+        Files {
+            texts: files.texts.into_iter().map(share).collect(),
+            ..files
         }
     }
 }
@@ -121,9 +145,9 @@ impl Reading<'_> {
             let known = before.get(&directory);
             let loaded = self.environment(&directory, known, cache).await?;
             let result = loaded.map(|loaded| {
-                let desired = Arc::clone(&loaded.desired);
+                let manifests = Arc::clone(&loaded.manifests);
                 cache.loaded.insert(directory.clone(), loaded);
-                desired
+                manifests
             });
             look.environments.insert(directory, result);
             // Checking takes time: others want to get on, too.
@@ -146,7 +170,7 @@ impl Reading<'_> {
         let known = cache.loaded.get(directory).cloned();
         let loaded = self.environment(directory, known.as_ref(), cache).await?;
         Ok(loaded.ok().map(|loaded| Version {
-            desired: loaded.desired,
+            manifests: loaded.manifests,
             base: loaded.base.map(|(base, _)| base),
         }))
     }
@@ -253,15 +277,19 @@ impl Reading<'_> {
             }
         }
         let files = gathering.files().clone();
-        let desired = gathering
+        let checked = gathering
             .whole()
-            .and_then(|files| manifest::load_with(&files, self.now, &mut cache.parses));
-        Ok(match desired {
-            Ok(desired) => Ok(Loaded {
+            .map(|files| match &base {
+                Some(base) => cache.with_shared(files, base),
+                None => files,
+            })
+            .and_then(|files| Checked::of(files, self.now, &mut cache.parses));
+        Ok(match checked {
+            Ok(manifests) => Ok(Loaded {
                 own,
                 base: base.map(|base| (base, base_id)),
                 at: self.now,
-                desired: Arc::new(desired),
+                manifests: Arc::new(manifests),
             }),
             Err(problems) => Err(Broken { problems, files }),
         })
@@ -312,8 +340,8 @@ impl Reading<'_> {
 /// Environments that take what another one takes are problems, all of them.
 fn refuse_conflicts(look: &mut Look) {
     let fine = look.environments.iter().filter_map(|(directory, result)| {
-        let desired = result.as_ref().ok()?;
-        Some((directory.as_str(), desired.as_ref()))
+        let manifests = result.as_ref().ok()?;
+        Some((directory.as_str(), manifests.as_ref()))
     });
     for (directory, problems) in conflicts(fine) {
         let files = Files::default();

@@ -2,7 +2,9 @@
 
 use super::markup::escaped;
 use crate::clock::Clock;
+use crate::packed::Packed;
 use crate::status::event::Event;
+use crate::status::summary::Summary;
 use crate::status::view::View;
 use crate::world::secret::{Scrubber, Secret};
 use jiff::Timestamp;
@@ -47,7 +49,8 @@ struct State {
 
 #[derive(Debug, Default)]
 struct Entry {
-    view: Option<Arc<View>>,
+    summary: Option<Arc<Summary>>,
+    view: Option<Packed<View>>,
     events: VecDeque<Arc<Event>>,
     revision: u64,
 }
@@ -131,7 +134,8 @@ impl Board {
     /// Shows the newest view of an environment.
     pub fn set(&self, view: View) {
         self.change(&view.environment.clone(), |entry, _| {
-            entry.view = Some(Arc::new(view));
+            entry.summary = Some(Arc::new(Summary::of(&view)));
+            entry.view = Some(Packed::of(&view));
         });
     }
 
@@ -201,9 +205,9 @@ impl Board {
     pub fn readiness(&self) -> Readiness {
         let state = self.read();
         let is_unseen = |name: &&String| {
-            let view = state.environments.get(*name);
-            let view = view.and_then(|entry| entry.view.as_ref());
-            view.is_none_or(|view| view.looked_at.is_none())
+            let entry = state.environments.get(*name);
+            let summary = entry.and_then(|entry| entry.summary.as_ref());
+            summary.is_none_or(|summary| summary.looked_at.is_none())
         };
         Readiness {
             git: state.git.clone(),
@@ -218,18 +222,45 @@ impl Board {
     }
 
     /// The view of an environment.
-    pub fn view(&self, environment: &str) -> Option<Arc<View>> {
-        self.read().environments.get(environment)?.view.clone()
+    pub fn view(&self, environment: &str) -> Option<View> {
+        self.read()
+            .environments
+            .get(environment)?
+            .view
+            .as_ref()?
+            .open()
     }
 
-    /// Up to so many views after a name, by name.
-    pub fn views(&self, after: Option<&str>, most: usize) -> Vec<Arc<View>> {
+    /// Whether an environment is shown.
+    pub fn shows(&self, environment: &str) -> bool {
+        let state = self.read();
+        let entry = state.environments.get(environment);
+        entry.is_some_and(|entry| entry.view.is_some())
+    }
+
+    /// How many environments are shown.
+    pub fn count(&self) -> usize {
+        let state = self.read();
+        let entries = state.environments.values();
+        entries.filter(|entry| entry.view.is_some()).count()
+    }
+
+    /// The first so many views, by name.
+    pub fn views(&self, most: usize) -> Vec<View> {
+        let state = self.read();
+        let entries = state.environments.values();
+        let views = entries.filter_map(|entry| entry.view.as_ref()?.open());
+        views.take(most).collect()
+    }
+
+    /// Up to so many environments after a name, by name, each in a line.
+    pub fn summaries(&self, after: Option<&str>, most: usize) -> Vec<Arc<Summary>> {
         use std::ops::Bound::{Excluded, Unbounded};
         let from = after.map_or(Unbounded, Excluded);
         let state = self.read();
         let entries = state.environments.range::<str, _>((from, Unbounded));
-        let views = entries.filter_map(|(_, entry)| entry.view.clone());
-        views.take(most).collect()
+        let summaries = entries.filter_map(|(_, entry)| entry.summary.clone());
+        summaries.take(most).collect()
     }
 
     /// Up to so many events of an environment, the newest first.

@@ -296,9 +296,9 @@ struct Shown(Board);
 
 impl Collector for Shown {
     fn encode(&self, mut out: DescriptorEncoder<'_>) -> Result<(), Error> {
-        let all = self.0.views(None, usize::MAX);
-        let views = all.get(..MOST_ENVIRONMENTS).unwrap_or(&all);
-        let left_out = all.len() - views.len();
+        let all = self.0.count();
+        let views = self.0.views(MOST_ENVIRONMENTS);
+        let left_out = all.saturating_sub(views.len());
         let led = self.0.led();
         family(
             &mut out,
@@ -310,7 +310,7 @@ impl Collector for Shown {
             &mut out,
             "reconciler_environments",
             "Environments that are shown",
-            [(Vec::new(), count(all.len()))],
+            [(Vec::new(), count(all))],
         )?;
         family(
             &mut out,
@@ -322,18 +322,16 @@ impl Collector for Shown {
             &mut out,
             "reconciler_resource_info",
             "What is managed, and how it stands",
-            views.iter().map(|view| resource(view)).chain(
-                views
-                    .iter()
-                    .flat_map(|view| services(view))
-                    .take(MOST_SERVICES),
-            ),
+            views
+                .iter()
+                .map(resource)
+                .chain(views.iter().flat_map(services).take(MOST_SERVICES)),
         )?;
         family(
             &mut out,
             "reconciler_condition",
             "The conditions of an environment: 1 where the status is the one named",
-            views.iter().flat_map(|view| conditions(view)),
+            views.iter().flat_map(conditions),
         )?;
         family(
             &mut out,

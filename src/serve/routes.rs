@@ -245,7 +245,7 @@ async fn environment(
                 }
                 None => shared.json(&view),
             };
-            let state = serde_json::to_value(api::state(&view)).unwrap_or_default();
+            let state = serde_json::to_value(view.state()).unwrap_or_default();
             if let Some(Ok(state)) = state.as_str().map(HeaderValue::from_str) {
                 response.headers_mut().insert(STATE, state);
             }
@@ -282,7 +282,7 @@ async fn events(
     };
     shared
         .followed(Some(&name), &headers, || {
-            shared.board.view(&name)?;
+            shared.board.shows(&name).then_some(())?;
             Some(shared.json(&api::events(&shared.board, &name, newest)))
         })
         .await
@@ -292,10 +292,10 @@ async fn overview(State(shared): Office, uri: Uri, headers: HeaderMap) -> Respon
     let wanted = asked(&uri, "find").unwrap_or_default();
     shared
         .followed(None, &headers, || {
-            let views = shared.board.views(None, usize::MAX);
+            let all = shared.board.summaries(None, usize::MAX);
             let tag = shared.board.tag(None);
             let seat = shared.seat(&tag);
-            Some(shared.page(&page::overview(&views, &wanted, &seat)))
+            Some(shared.page(&page::overview(&all, &wanted, &seat)))
         })
         .await
 }
@@ -386,7 +386,7 @@ async fn order(
     if !["reconcile", "suspend", "resume"].contains(&word.as_str()) {
         return nowhere().await;
     }
-    if shared.board.view(&name).is_none() {
+    if !shared.board.shows(&name) {
         return answer::refusal(StatusCode::NOT_FOUND, "there is no such environment");
     }
     let sort = door::text(request.headers(), &header::CONTENT_TYPE);

@@ -4,14 +4,15 @@ pub mod changes;
 pub mod conditions;
 pub mod event;
 pub mod queues;
+pub mod summary;
 pub mod telling;
 pub mod text;
 pub mod view;
 
-use crate::kinds::Documents;
 use crate::kinds::service::{commit_words, image_words, placement_words};
 use crate::kinds::shown::{harmless, one_line};
 use crate::kinds::step::{Ask, Cause, Step};
+use crate::kinds::{API_VERSION, Documents};
 use crate::manifest::Desired;
 use crate::plan::json::RailwayTarget;
 use crate::plan::{Plan, Standing, text as plan_text};
@@ -22,17 +23,18 @@ use jiff::Timestamp;
 use queues::{QueueStatus, RedisStatus};
 use schemars::{JsonSchema, schema_for};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use view::ServiceHealth;
 
 /// How an environment stands, as `status -o json` prints it. The form is a promise: fields are added, never renamed or taken away.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
     /// `reconciler/v1alpha1`.
-    pub api_version: &'static str,
+    pub api_version: Cow<'static, str>,
     /// `Status`.
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// The name of the `Environment`.
     pub environment: String,
     /// The Railway project and environment by id and name, when they were seen.
@@ -91,7 +93,7 @@ pub enum State {
 }
 
 /// One thing that goes on, is asked for, or is held.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Item {
     /// The document: `Service/web`.
@@ -117,7 +119,7 @@ pub struct Item {
 }
 
 /// A rule of the Environment, or of a person, by which something waits that could be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Rule {
     /// It did not come from git, and `drift.heal` says when it is undone.
@@ -129,7 +131,7 @@ pub enum Rule {
 }
 
 /// A freeze that holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Frozen {
     /// The window as it is written.
@@ -141,7 +143,7 @@ pub struct Frozen {
 }
 
 /// Why nothing is done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReportsOnly {
     /// Who, since when, and why.
@@ -151,7 +153,7 @@ pub struct ReportsOnly {
 }
 
 /// Services that are closed to customers by a manifest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Closed {
     /// The Maintenance.
@@ -171,7 +173,7 @@ pub struct Closed {
 }
 
 /// One service.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceStatus {
     /// Its name.
@@ -197,7 +199,7 @@ pub struct ServiceStatus {
 }
 
 /// How a service's newest deployment is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Health {
     /// Up, or asleep on purpose.
@@ -217,7 +219,7 @@ pub enum Health {
 }
 
 /// Something that was changed outside of git.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Drift {
     /// The part: `web.LOG_LEVEL`.
@@ -286,8 +288,8 @@ pub fn status(desired: &Desired, world: &World, plan: &Plan, now: Timestamp) -> 
     };
     let railway = world.railway.facts();
     Status {
-        api_version: crate::kinds::API_VERSION,
-        kind: "Status",
+        api_version: API_VERSION.into(),
+        kind: "Status".into(),
         environment: plan.environment.clone(),
         railway: RailwayTarget::of(plan),
         seen_at: seconds(now),

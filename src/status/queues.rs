@@ -8,11 +8,11 @@ use crate::world::redis::{Queue, Server};
 use crate::world::{Seen, World};
 use jiff::Timestamp;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 
 /// One Redis server.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RedisStatus {
     /// The name of its document.
@@ -27,7 +27,7 @@ pub struct RedisStatus {
 }
 
 /// What a Redis server shows.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RedisShows {
     /// Its version.
@@ -58,7 +58,7 @@ pub struct RedisShows {
 }
 
 /// One queue.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct QueueStatus {
     /// The name of its document.
@@ -75,7 +75,7 @@ pub struct QueueStatus {
 }
 
 /// What a queue shows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct QueueShows {
     /// The library that wrote it last, as that says.
@@ -114,7 +114,7 @@ pub struct QueueShows {
 }
 
 /// Why jobs failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FailureReason {
     /// In the application's words.

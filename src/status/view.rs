@@ -7,15 +7,16 @@ use crate::world::Seen;
 use crate::world::health::{Health, Healths};
 use schemars::{JsonSchema, schema_for};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// One environment, as a controller sees it. The form is a promise: fields are added, never renamed or taken away.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct View {
     /// `reconciler/v1alpha1`.
-    pub api_version: &'static str,
+    pub api_version: Cow<'static, str>,
     /// `EnvironmentView`.
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// The name of the `Environment`.
     pub environment: String,
     /// Its directory in the repository.

@@ -13,7 +13,7 @@ use crate::world::Seen;
 use crate::world::secret::Secret;
 use jiff::Timestamp;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -65,7 +65,7 @@ pub struct Staged {
 }
 
 /// An id with the name that people know it by.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct Named {
     /// Railway's id.
     pub id: String,

@@ -4,7 +4,7 @@
 
 use jiff::Timestamp;
 use reconciler::files::read_directory;
-use reconciler::manifest::{self, Style};
+use reconciler::manifest::{self, Checked, Parses, Style};
 use reconciler::problem::Problem;
 use reconciler::repository::conflicts;
 use reconciler::source::Files;
@@ -769,7 +769,7 @@ fn of_all() -> Vec<Problem> {
             directory: directory.to_owned(),
             texts: [(path.as_str().into(), ENVIRONMENT.into())].into(),
         };
-        manifest::load(&files, now()).expect("it is valid")
+        Checked::of(files, now(), &mut Parses::keeping(0)).expect("it is valid")
     };
     let (one, other) = (loaded("production"), loaded("copy"));
     let conflicts = conflicts([("production", &one), ("copy", &other)]);

@@ -4,6 +4,7 @@ use super::Place;
 use super::deploy::{self, text};
 use super::exchange::Problem;
 use super::pulse::pulse;
+use super::tree;
 use crate::providers::Scope;
 use crate::world::railway::{
     Active, Deployment, Field, History, Named, Patch, PatchState, Railway, Service, SettingName,
@@ -52,6 +53,7 @@ pub fn railway(
     let mut services = BTreeMap::new();
     let configs = config.get("services").and_then(Value::as_object);
     for (position, instance) in first.chain(more_instances).enumerate() {
+        let instance = tree::whole(instance);
         let Some(name) = instance["serviceName"].as_str() else {
             return Err(Failure::Passing(
                 "Railway's answer lacks the name of a service".to_owned(),
@@ -59,7 +61,7 @@ pub fn railway(
         };
         let seen = match broken.get(&position) {
             Some(words) => Seen::Unseen(words.clone()),
-            None => service(instance, configs),
+            None => service(&instance, configs),
         };
         services.insert(name.to_owned(), seen);
     }
@@ -151,10 +153,8 @@ fn service(instance: &Value, configs: Option<&Map<String, Value>>) -> Seen<Servi
     let Some(id) = instance["serviceId"].as_str() else {
         return Seen::Unseen("Railway's answer lacks its id".to_owned());
     };
-    let Some(config) = configs
-        .and_then(|configs| configs.get(id))
-        .and_then(Value::as_object)
-    else {
+    let config = configs.and_then(|configs| configs.get(id)).map(tree::whole);
+    let Some(config) = config.as_ref().and_then(|config| config.as_object()) else {
         return Seen::Unseen("Railway's answer lacks its configuration".to_owned());
     };
     let newest = match &instance["latestDeployment"] {

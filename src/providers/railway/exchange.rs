@@ -1,6 +1,7 @@
 //! One GraphQL exchange with Railway: the request, and by what its answer says, one of the names of failure.
 
 use super::allowance::Allowance;
+use super::tree;
 use crate::clock::Clock;
 use crate::config::Token;
 use crate::kinds::shown::one_line;
@@ -46,7 +47,7 @@ pub(super) struct Exchange {
     allowance: Arc<Mutex<Option<Allowance>>>,
 }
 
-/// What a read brought: data, and the places where it failed.
+/// What a read brought: data as [`tree::read`] gives it, and the places where it failed.
 #[derive(Debug, Clone)]
 pub(super) struct Answer {
     pub data: Value,
@@ -381,8 +382,8 @@ pub(super) fn one_line_long(text: &str) -> String {
 /// What an HTTP answer means (facts/railway.md 1).
 fn judge(response: &Response<Bytes>, purpose: Purpose) -> Result<Answer, Failure> {
     let status = response.status();
-    let parsed: Option<Value> = serde_json::from_slice(response.body()).ok();
-    let Some(answer) =
+    let parsed = tree::read(response.body()).ok();
+    let Some(mut answer) =
         parsed.filter(|answer| answer["data"].is_object() || answer["errors"].is_array())
     else {
         return Err(not_graphql(status, purpose));
@@ -395,7 +396,7 @@ fn judge(response: &Response<Bytes>, purpose: Purpose) -> Result<Answer, Failure
         .collect();
     let Some(first) = problems.first() else {
         return Ok(Answer {
-            data: answer["data"].clone(),
+            data: answer["data"].take(),
             problems,
         });
     };
@@ -409,7 +410,7 @@ fn judge(response: &Response<Bytes>, purpose: Purpose) -> Result<Answer, Failure
         && problems.iter().all(|problem| !problem.path.is_empty());
     if is_partial {
         Ok(Answer {
-            data: answer["data"].clone(),
+            data: answer["data"].take(),
             problems,
         })
     } else {

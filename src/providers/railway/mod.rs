@@ -9,6 +9,7 @@ pub mod patch;
 mod place;
 pub mod pulse;
 mod questions;
+mod tree;
 
 use crate::clock::Clock;
 use crate::config::Token;
@@ -333,24 +334,13 @@ impl Client {
 
     /// Takes values out of the words with which Railway tells why a patch failed, or why something cannot be seen.
     fn hide(&self, seen: &mut Railway) {
+        // Mostly there are none, and the scrubber of a large environment is large.
+        if told(seen).next().is_none() {
+            return;
+        }
         let scrubber = self.scrubber(seen);
-        for service in seen.services.values_mut() {
-            if let Seen::Unseen(words) = service {
-                *words = one_line_long(&scrubber.scrub(words));
-            }
-        }
-        if let Seen::Unseen(words) = &mut seen.staged {
+        for words in told(seen) {
             *words = one_line_long(&scrubber.scrub(words));
-        }
-        if let Seen::Unseen(words) = &mut seen.history {
-            *words = one_line_long(&scrubber.scrub(words));
-        }
-        if let Seen::Facts(history) = &mut seen.history {
-            for patch in &mut history.patches {
-                if let PatchState::Failed(words) = &mut patch.state {
-                    *words = scrubber.scrub(words);
-                }
-            }
         }
     }
 
@@ -433,6 +423,31 @@ fn values(seen: &Railway) -> impl Iterator<Item = &Secret> {
         .filter_map(|service| service.variables.facts())
         .flat_map(|variables| variables.values())
         .filter_map(|variable| variable.value.as_ref())
+}
+
+/// The words of Railway's own in what was seen.
+fn told(seen: &mut Railway) -> impl Iterator<Item = &mut String> {
+    fn unseen<T>(seen: &mut Seen<T>) -> Option<&mut String> {
+        match seen {
+            Seen::Unseen(words) => Some(words),
+            Seen::Facts(_) | Seen::Unasked => None,
+        }
+    }
+    fn failed(patch: &mut railway::Patch) -> Option<&mut String> {
+        match &mut patch.state {
+            PatchState::Failed(words) => Some(words),
+            PatchState::Applying | PatchState::Committed => None,
+        }
+    }
+    let (patches, history) = match &mut seen.history {
+        Seen::Facts(history) => (Some(&mut history.patches), None),
+        history => (None, unseen(history)),
+    };
+    let services = seen.services.values_mut().filter_map(unseen);
+    services
+        .chain(unseen(&mut seen.staged))
+        .chain(history)
+        .chain(patches.into_iter().flatten().filter_map(failed))
 }
 
 /// The values of the shared variables, which no plan reads.

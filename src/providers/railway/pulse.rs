@@ -1,5 +1,6 @@
 //! Whether anything moved in an environment since it was looked at: little enough to ask for many at once.
 
+use super::tree;
 use crate::world::railway::Pulse;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -33,21 +34,22 @@ fragment Beat on Environment {{ id configEtag unmergedChangesCount serviceInstan
 pub(super) fn pulse(environment: &Value) -> Option<Pulse> {
     let etag = environment["configEtag"].as_str()?;
     let staged = environment["unmergedChangesCount"].as_u64();
+    let text = |value: &Value| value.as_str().map(str::to_owned);
     let mut deployments = BTreeMap::new();
     for edge in environment["serviceInstances"]["edges"].as_array()? {
-        let node = &edge["node"];
+        let node = tree::whole(&edge["node"]);
         let newest = &node["latestDeployment"];
         deployments.insert(
-            node["serviceId"].as_str()?,
+            text(&node["serviceId"])?,
             (
-                newest["id"].as_str(),
-                newest["status"].as_str(),
+                text(&newest["id"]),
+                text(&newest["status"]),
                 newest["deploymentStopped"].as_bool(),
             ),
         );
     }
-    let text = serde_json::to_vec(&(etag, staged, deployments)).ok()?;
-    let digest = Sha256::digest(&text);
+    let told = serde_json::to_vec(&(etag, staged, deployments)).ok()?;
+    let digest = Sha256::digest(&told);
     let mut short = [0; 16];
     short.copy_from_slice(&digest[..16]);
     Some(Pulse(short))

@@ -8,6 +8,7 @@ use super::list::{close, listed, open};
 use super::services::{queues, services};
 use super::{Seat, Tone, framed, moment, path_of, tone, word, words};
 use crate::status::event::Event;
+use crate::status::summary::Summary;
 use crate::status::view::{Condition, ConditionKind, NotAccepted, Truth, View};
 use crate::status::{Closed, Drift, Item, Status};
 use jiff::Timestamp;
@@ -25,7 +26,7 @@ pub(in super::super) fn environment(
     told: Option<&str>,
     seat: &Seat<'_>,
 ) -> String {
-    let state = api::state(view);
+    let state = view.state();
     let tone = match tone(state) {
         Tone::Good | Tone::Busy if view.not_accepted.is_some() => Tone::Warn,
         tone => tone,
@@ -61,7 +62,7 @@ pub(in super::super) fn environment(
 }
 
 fn heading(out: &mut Markup, view: &View, tone: Tone, seat: &Seat<'_>) {
-    let summary = api::summary(view);
+    let summary = Summary::of(view);
     out.html("<header class=\"head\">\n<h1>")
         .text(&view.environment)
         .html("</h1>\n<p class=\"state ")

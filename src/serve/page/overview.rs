@@ -4,21 +4,21 @@ use super::super::api;
 use super::super::markup::Markup;
 use super::{Seat, Tone, framed, moment, path_of, tone, word, words};
 use crate::status::State;
-use crate::status::view::View;
+use crate::status::summary::Summary;
 use std::sync::Arc;
 
 /// How many environments the page lists; the others are found by a part of their name.
 const MOST_ROWS: usize = 200;
 
 /// The page.
-pub(in super::super) fn overview(views: &[Arc<View>], find: &str, seat: &Seat<'_>) -> String {
-    let mut all: Vec<&View> = views.iter().map(Arc::as_ref).collect();
-    all.sort_by_key(|view| rank(view));
-    let worst = all.first().map_or(Tone::Good, |view| tone_of(view));
-    let found: Vec<&View> = all
+pub(in super::super) fn overview(all: &[Arc<Summary>], find: &str, seat: &Seat<'_>) -> String {
+    let mut all: Vec<&Summary> = all.iter().map(Arc::as_ref).collect();
+    all.sort_by_key(|one| rank(one));
+    let worst = all.first().map_or(Tone::Good, |one| tone_of(one));
+    let found: Vec<&Summary> = all
         .iter()
         .copied()
-        .filter(|view| view.environment.contains(find))
+        .filter(|one| one.environment.contains(find))
         .collect();
     let shown = found.get(..MOST_ROWS).unwrap_or(&found);
     let more = found.len() - shown.len();
@@ -40,8 +40,8 @@ pub(in super::super) fn overview(views: &[Arc<View>], find: &str, seat: &Seat<'_
             .html("\" placeholder=\"a part of the name\"></form>\n");
     }
     main.html("<ol class=\"environments\">\n");
-    for view in shown {
-        row(&mut main, view, seat);
+    for one in shown {
+        row(&mut main, one, seat);
     }
     main.html("</ol>\n");
     if more > 0 {
@@ -57,27 +57,27 @@ pub(in super::super) fn overview(views: &[Arc<View>], find: &str, seat: &Seat<'_
 }
 
 /// The worst first. They come by name, and those that are alike stay so.
-fn rank(view: &View) -> u8 {
-    match api::state(view) {
+fn rank(one: &Summary) -> u8 {
+    match one.state {
         State::Degraded => 0,
         State::Unknown => 1,
         State::Held => 2,
-        _ if view.not_accepted.is_some() => 3,
+        _ if one.is_behind => 3,
         State::OutOfStep => 4,
         State::Progressing => 5,
-        State::InStep if view.suspended.is_some() => 6,
+        State::InStep if one.is_suspended => 6,
         State::InStep => 7,
     }
 }
 
-fn tone_of(view: &View) -> Tone {
-    match tone(api::state(view)) {
-        Tone::Good | Tone::Busy if view.not_accepted.is_some() => Tone::Warn,
+fn tone_of(one: &Summary) -> Tone {
+    match tone(one.state) {
+        Tone::Good | Tone::Busy if one.is_behind => Tone::Warn,
         tone => tone,
     }
 }
 
-fn counts(out: &mut Markup, all: &[&View]) {
+fn counts(out: &mut Markup, all: &[&Summary]) {
     out.html("<ul class=\"counts\">\n");
     let states = [
         State::Degraded,
@@ -88,7 +88,7 @@ fn counts(out: &mut Markup, all: &[&View]) {
         State::InStep,
     ];
     for state in states {
-        let count = all.iter().filter(|view| api::state(view) == state).count();
+        let count = all.iter().filter(|one| one.state == state).count();
         if count > 0 {
             out.html("<li class=\"")
                 .html(tone(state).class())
@@ -102,9 +102,8 @@ fn counts(out: &mut Markup, all: &[&View]) {
     out.html("</ul>\n");
 }
 
-fn row(out: &mut Markup, view: &View, seat: &Seat<'_>) {
-    let tone = tone_of(view);
-    let one = api::summary(view);
+fn row(out: &mut Markup, one: &Summary, seat: &Seat<'_>) {
+    let tone = tone_of(one);
     out.html("<li class=\"")
         .html(tone.class())
         .html("\"><a href=\"")

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use reconciler::clock::Clock;
 use reconciler::controller::Prober;
 use reconciler::controller::seat::Seats;
-use reconciler::manifest::Desired;
+use reconciler::manifest::Checked;
 use reconciler::plan::write::{What, Write};
 use reconciler::providers::railway::{Allowance, TOGETHER};
 use reconciler::providers::{Provider, Scope, Secrets};
@@ -451,7 +451,7 @@ impl Seats for Account {
         Arc::new(self.clone())
     }
 
-    fn secrets(&self, _: &Desired) -> Secrets {
+    fn secrets(&self, _: &Checked) -> Secrets {
         Secrets::new()
     }
 }

@@ -4,7 +4,7 @@ use super::account::{IMAGE, SERVICES, Shape};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use reconciler::controller::manifests::{Manifests, News};
-use reconciler::manifest::{Desired, load};
+use reconciler::manifest::{Checked, Parses};
 use reconciler::repository::{Accepted, Before, Id, Verdict};
 use reconciler::source::Files;
 use reconciler::status::view::Commit;
@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 struct State {
     commit: u64,
     at: Timestamp,
-    versions: Vec<(u64, Arc<Desired>)>,
+    versions: Vec<(u64, Arc<Checked>)>,
     is_down: bool,
 }
 
@@ -24,7 +24,7 @@ pub struct Git(Arc<Mutex<State>>);
 
 impl Git {
     pub fn new(environments: usize, now: Timestamp) -> Git {
-        let first = |at| (0, Arc::new(desired(at, 0, now)));
+        let first = |at| (0, Arc::new(checked(at, 0, now)));
         Git(Arc::new(Mutex::new(State {
             commit: 1,
             at: now,
@@ -52,7 +52,7 @@ impl Git {
         state.at = now;
         for at in environments {
             let version = state.versions[*at].0 + 1;
-            state.versions[*at] = (version, Arc::new(desired(*at, version, now)));
+            state.versions[*at] = (version, Arc::new(checked(*at, version, now)));
         }
     }
 }
@@ -62,7 +62,7 @@ pub fn name(at: usize) -> String {
     format!("e{at:05}")
 }
 
-fn desired(at: usize, version: u64, now: Timestamp) -> Desired {
+fn checked(at: usize, version: u64, now: Timestamp) -> Checked {
     const VERSION: &str = "apiVersion: reconciler/v1alpha1";
     let (name, shape) = (name(at), Shape::of(version));
     let mut text = format!(
@@ -78,7 +78,8 @@ fn desired(at: usize, version: u64, now: Timestamp) -> Desired {
         directory: String::new(),
         texts: BTreeMap::from([("environment.yaml".into(), text.into())]),
     };
-    load(&files, now).unwrap_or_else(|problems| panic!("{problems:#?}"))
+    Checked::of(files, now, &mut Parses::keeping(0))
+        .unwrap_or_else(|problems| panic!("{problems:#?}"))
 }
 
 #[async_trait]
@@ -100,9 +101,9 @@ impl Manifests for Git {
             at: format!("{:.0}", state.at),
             subject: "Scale".to_owned(),
         };
-        let verdict = |(at, (_, desired)): (usize, &(u64, Arc<Desired>))| {
-            let desired = desired.clone();
-            (name(at), Verdict::Accepted(Accepted { commit, desired }))
+        let verdict = |(at, (_, manifests)): (usize, &(u64, Arc<Checked>))| {
+            let manifests = manifests.clone();
+            (name(at), Verdict::Accepted(Accepted { commit, manifests }))
         };
         Ok(News {
             lost: None,

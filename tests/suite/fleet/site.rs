@@ -185,27 +185,21 @@ impl Site {
     /// Environments that are not shown as in step.
     pub fn unready(&self) -> usize {
         let board = &self.running.as_ref().unwrap().board;
-        let views = board.views(None, usize::MAX);
-        let ready = views.iter().filter(|view| {
-            let mut conditions = view.conditions.iter();
-            conditions.any(|it| {
-                it.kind == reconciler::status::view::ConditionKind::Ready
-                    && it.status == reconciler::status::view::Truth::True
-            })
-        });
+        let all = board.summaries(None, usize::MAX);
+        let ready = all.iter().filter(|one| one.is_ready);
         self.environments - ready.count()
     }
 
     pub fn alive(&self) -> Alive {
         let running = self.running.as_ref().unwrap();
-        let views = running.board.views(None, usize::MAX);
+        let all = running.board.summaries(None, usize::MAX);
         let events = |name: &str| running.board.events(name, usize::MAX).len();
         Alive {
             tasks: tokio::runtime::Handle::current()
                 .metrics()
                 .num_alive_tasks(),
-            views: views.len(),
-            events: views.iter().map(|view| events(&view.environment)).sum(),
+            views: all.len(),
+            events: all.iter().map(|one| events(&one.environment)).sum(),
             metrics: running.metrics.text().lines().count(),
             dropped: running.journal.dropped(),
         }

@@ -80,7 +80,8 @@ async fn a_problem_keeps_the_last_good_commit_of_that_environment_in_force() {
     assert_eq!(watch.commit_of("production"), good);
     assert!(
         watch.in_force["production"]
-            .desired
+            .manifests
+            .desired()
             .documents()
             .services
             .contains_key("worker")

@@ -20,7 +20,7 @@ async fn declared(shop: &mut Shop, before: &Before, name: &str) -> Vec<String> {
     let head = shop.origin.id("main");
     let look = shop.look(head, now()).await;
     let desired = look.environments["production"].as_ref().unwrap();
-    let laid = before.lay_under(desired.as_ref().clone());
+    let laid = before.lay_under(desired);
     let documents = laid.before().expect("it is known");
     documents.services[name]
         .spec

@@ -97,8 +97,8 @@ fn told(look: &Look) -> Vec<String> {
     look.environments
         .iter()
         .map(|(directory, result)| match result {
-            Ok(desired) => {
-                let names: Vec<String> = desired.all().map(|(name, _)| name).collect();
+            Ok(manifests) => {
+                let names: Vec<String> = manifests.desired().all().map(|(name, _)| name).collect();
                 format!("{directory}: {}", names.join(" "))
             }
             Err(broken) => {
@@ -259,11 +259,8 @@ async fn only_what_changed_is_parsed_and_loaded_again() {
         .push(&[("base/app.yaml", &service("web", &["NEW"]))])
         .await;
     assert_eq!(shop.repository.counts(), (6, 5));
-    let web = &look.environments["staging"]
-        .as_ref()
-        .unwrap()
-        .documents()
-        .services["web"];
+    let web = look.environments["staging"].as_ref().unwrap().desired();
+    let web = &web.documents().services["web"];
     assert!(web.spec.variables.contains_key("NEW"));
 }
 

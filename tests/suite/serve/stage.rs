@@ -189,8 +189,8 @@ pub fn view(name: &str) -> View {
         last_transition_time: ago(7200),
     };
     View {
-        api_version: "reconciler/v1alpha1",
-        kind: "EnvironmentView",
+        api_version: "reconciler/v1alpha1".into(),
+        kind: "EnvironmentView".into(),
         environment: name.to_owned(),
         directory: name.to_owned(),
         commit: Some(Commit {
@@ -218,8 +218,8 @@ pub fn view(name: &str) -> View {
         looked_at: Some(ago(4)),
         next_look_at: Some(ago(-26)),
         status: Some(Status {
-            api_version: "reconciler/v1alpha1",
-            kind: "Status",
+            api_version: "reconciler/v1alpha1".into(),
+            kind: "Status".into(),
             environment: name.to_owned(),
             railway: Some(RailwayTarget {
                 project: named("p-1", "sentia-manufacturing"),
