@@ -1,6 +1,8 @@
 //! `kind: Redis`: a Redis server, how it is reached, and what it should be like.
 
+pub mod command;
 pub mod restart;
+mod start;
 mod steps;
 
 pub use steps::steps;
@@ -43,7 +45,7 @@ pub struct Spec {
     pub restarted_after: Option<Instant>,
 }
 
-/// How much a server may hold. It is applied to what runs; for the next start the start command of its service must say the same.
+/// How much a server may hold. It is applied to what runs, and stored in the start command of its service without a deployment. Where a Service says `start`, or the command does not plainly run `redis-server`, what it should say is told.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(deny_unknown_fields)]
@@ -92,7 +94,7 @@ impl Policy {
     }
 }
 
-/// How a server keeps its data over a restart. It is applied to what runs; for the next start the start command of its service must say the same.
+/// How a server keeps its data over a restart. It is applied to what runs, and then stored in the start command of its service without a deployment. Where a Service says `start`, or the command does not plainly run `redis-server`, what it should say is told.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(deny_unknown_fields)]

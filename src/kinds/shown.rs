@@ -68,7 +68,7 @@ pub fn live(name: &str, value: &str) -> String {
     HIDDEN.to_owned()
 }
 
-/// A command, as it may be printed: words that look like a secret are hidden.
+/// A command, as it may be printed: words that look like a secret are hidden, and so is what follows on an option that names one.
 pub fn command(text: &str) -> String {
     let is_secret = |word: &str| {
         looks_secret(word)
@@ -76,10 +76,14 @@ pub fn command(text: &str) -> String {
                 .split_once('=')
                 .is_some_and(|(name, _)| names_a_secret(name))
     };
-    let words: Vec<&str> = text
-        .split_whitespace()
-        .map(|word| if is_secret(word) { HIDDEN } else { word })
-        .collect();
+    let mut words = Vec::new();
+    let mut is_named = false;
+    for word in text.split_whitespace() {
+        let is_variable = word.trim_start_matches(['"', '\'']).starts_with('$');
+        let is_hidden = is_secret(word) || is_named && !is_variable;
+        words.push(if is_hidden { HIDDEN } else { word });
+        is_named = word.starts_with("--") && names_a_secret(word);
+    }
     one_line(&words.join(" "))
 }
 

@@ -97,7 +97,7 @@ pub fn hold(
             plan.questions.insert(Question::History.into());
             continue;
         }
-        if is_late(step, railway, plan.commit.as_deref()) {
+        if is_late(step, action, railway, plan.commit.as_deref()) {
             continue;
         }
         let Some(mut drifted) = course.judged(step, action, railway, content, heal, now) else {
@@ -183,8 +183,11 @@ fn needs_proof(action: &Action) -> bool {
 fn follows(action: &Action) -> bool {
     !matches!(
         action,
-        Action::Railway(railway::Action::Change(_) | railway::Action::PushToDeploy { .. })
-            | Action::Redis(_)
+        Action::Railway(
+            railway::Action::Change(_)
+                | railway::Action::PushToDeploy { .. }
+                | railway::Action::StoreStart { .. }
+        ) | Action::Redis(_)
     )
 }
 
@@ -215,12 +218,19 @@ impl Sight {
 
     /// Whether a part that is not asked for is in step.
     fn is_whole(self, part: &str) -> bool {
-        if is_in_redis(part) {
+        if is_start_of_redis(part) {
+            self.redis && self.railway
+        } else if is_in_redis(part) {
             self.redis
         } else {
             self.railway
         }
     }
+}
+
+/// Whether a part is what a Redis has stored at Railway for its next start: what it should be is decided by what runs.
+fn is_start_of_redis(part: &str) -> bool {
+    part.starts_with("Redis/") && part.ends_with(" start")
 }
 
 /// Whether a part is kept in a Redis server, and not at Railway.
@@ -239,7 +249,7 @@ impl Course {
             return !self.is_known(step);
         }
         self.pending.contains(&step.part())
-            || self.was_out_of_sight(action)
+            || self.was_out_of_sight(step, action)
             || follows(action) && self.is_under_way(step)
     }
 
@@ -250,11 +260,13 @@ impl Course {
     }
 
     /// Whether the server could not be seen since git asks for this: what differs there may be what git has changed.
-    fn was_out_of_sight(&self, action: &Action) -> bool {
-        match action {
-            Action::Redis(action) => self.pending.contains(&out_of_sight(&action.of.name)),
-            Action::Railway(_) => false,
-        }
+    fn was_out_of_sight(&self, step: &Step, action: &Action) -> bool {
+        let server = match action {
+            Action::Redis(action) => &action.of.name,
+            Action::Railway(_) if step.of.kind == "Redis" => &step.of.name,
+            Action::Railway(_) => return false,
+        };
+        self.pending.contains(&out_of_sight(server))
     }
 
     /// Whether something of the step's document, or of what all services share, is on its way.
@@ -278,7 +290,7 @@ impl Course {
         let seen = trace.filter(|trace| trace.is_there);
         let in_step = seen.map_or(self.whole_at, |seen| seen.in_step);
         let is_unjudged = self.digest.is_empty() || self.unjudged.contains(&step.part());
-        let mut patches = by_hand(step, railway);
+        let mut patches = by_hand(step, action, railway);
         if let Some(in_step) = in_step.filter(|_| !is_unjudged) {
             // What was in step after them is out of step by something else, which left no patch.
             patches.retain(|patch| {
@@ -361,7 +373,7 @@ impl Course {
             if self.unjudged.contains(part) {
                 return is_judged(position, step);
             }
-            let is_late = |action: &Action| self.was_out_of_sight(action);
+            let is_late = |action: &Action| self.was_out_of_sight(step, action);
             step.action().is_some_and(is_late) || !changes(step) && self.is_under_way(step)
         };
         let added: Vec<String> = others
@@ -466,12 +478,12 @@ fn fought(flips: &BTreeSet<Timestamp>, now: Timestamp) -> Option<u32> {
 
 /// Whether a patch of ours brought it about that was sent for another commit, and came after one for the commit that is in force: it was on its way
 /// while the lease passed to another (see [`crate::providers::fenced`]). Nobody chose it, so it is not drift, and waits for nothing.
-fn is_late(step: &Step, railway: &Railway, commit: Option<&str>) -> bool {
+fn is_late(step: &Step, action: &Action, railway: &Railway, commit: Option<&str>) -> bool {
     let Some(commit) = commit else {
         return false;
     };
     let is_of_now = |patch: &Patch| commit_of(&patch.message).map(|of| commit.starts_with(of));
-    let Some(newest) = touching(step, railway).next() else {
+    let Some(newest) = touching(step, action, railway).next() else {
         return false;
     };
     let patches = railway.history.facts().map(|history| &history.patches);
@@ -481,9 +493,16 @@ fn is_late(step: &Step, railway: &Railway, commit: Option<&str>) -> bool {
 }
 
 /// The patches that touched what a step is about, newest first.
-fn touching<'a>(step: &'a Step, railway: &'a Railway) -> impl Iterator<Item = &'a Patch> {
-    let id = match railway.services.get(&step.of.name) {
-        Some(Seen::Facts(service)) if step.of.kind == "Service" => Some(service.id.as_str()),
+fn touching<'a>(
+    step: &'a Step,
+    action: &'a Action,
+    railway: &'a Railway,
+) -> impl Iterator<Item = &'a Patch> {
+    let id = match (railway.services.get(&step.of.name), action) {
+        (Some(Seen::Facts(service)), _) if step.of.kind == "Service" => Some(service.id.as_str()),
+        (_, Action::Railway(action)) if step.of.kind == "Redis" => {
+            action.service().map(|service| service.id.as_str())
+        }
         _ if step.of.kind == "Environment" => Some(""),
         _ => None,
     };
@@ -496,8 +515,8 @@ fn touching<'a>(step: &'a Step, railway: &'a Railway) -> impl Iterator<Item = &'
 }
 
 /// The patches of other people that touched what a step is about since our last one, newest first.
-fn by_hand<'a>(step: &'a Step, railway: &'a Railway) -> Vec<&'a Patch> {
-    let mut newest = touching(step, railway).peekable();
+fn by_hand<'a>(step: &'a Step, action: &'a Action, railway: &'a Railway) -> Vec<&'a Patch> {
+    let mut newest = touching(step, action, railway).peekable();
     // Where the newest is ours, the difference came past the patches.
     if newest
         .peek()

@@ -75,7 +75,9 @@ fn is_noticed(step: &Step, railway: &Railway) -> bool {
             step.verb == "remove"
                 || match action {
                     // Railway may deploy what is only stored.
-                    railway::Action::Delete { .. } | railway::Action::Store { .. } => true,
+                    railway::Action::Delete { .. }
+                    | railway::Action::Store { .. }
+                    | railway::Action::StoreStart { .. } => true,
                     // Who refers to what is shared cannot always be seen.
                     railway::Action::Change(change) => change.of == Owner::Shared,
                     _ => false,

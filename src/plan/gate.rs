@@ -142,6 +142,7 @@ fn sets(action: &Action) -> bool {
         Action::Railway(action) => matches!(
             action,
             railway::Action::Change(_)
+                | railway::Action::StoreStart { .. }
                 | railway::Action::SetVariable { .. }
                 | railway::Action::PushToDeploy { .. }
                 | railway::Action::Rollback { .. }

@@ -1,6 +1,7 @@
 //! Real Redis servers, with the queues of real BullMQ on them.
 
 mod bullmq;
+mod command;
 mod failed;
 mod limits;
 mod looks;

@@ -7,6 +7,7 @@ mod failures;
 mod health;
 mod releases;
 mod requests;
+mod starts;
 mod stories;
 mod switches;
 mod to_and_fro;

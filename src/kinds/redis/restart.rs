@@ -1,7 +1,7 @@
-//! What a restart of a server would do: what its start command brings back, the trap that starts it empty, and a restart that is asked for, in the safe order.
+//! A restart that is asked for, in the safe order, and the trap that would start a server empty.
 
 use super::steps::plain;
-use super::{Known, Spec, known};
+use super::{Known, Spec, command, known, start};
 use crate::kinds::step::{Ask, Cause, Effect, Step};
 use crate::kinds::variable::LATEST;
 use crate::kinds::written::Instant;
@@ -10,50 +10,19 @@ use crate::world::railway::{self, Named, Service, Setting, SettingValue, Status}
 use crate::world::redis::{Action, Change, Server};
 use crate::world::{self, World};
 use jiff::Timestamp;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How long jobs that run are waited for before a restart.
 const DRAIN: Duration = Duration::from_secs(120);
 
 /// The Railway service that a server runs in.
-fn service<'a>(declared: &Declared<Spec>, world: &'a World) -> Option<&'a Service> {
+pub(super) fn service<'a>(declared: &Declared<Spec>, world: &'a World) -> Option<&'a Service> {
     let name = declared.spec.service.as_ref()?;
     world.railway.facts()?.services.get(name)?.facts()
 }
 
-/// The settings of a start command: `--save 60 1 --appendonly yes`.
-fn arguments(command: &str) -> BTreeMap<String, String> {
-    let mut found: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    let mut name = None;
-    for word in command.split_whitespace() {
-        let word = word.trim_matches(['"', '\'']);
-        match word.strip_prefix("--") {
-            Some(setting) => {
-                found.insert(setting.to_lowercase(), Vec::new());
-                name = Some(setting.to_lowercase());
-            }
-            None => {
-                if let Some(values) = name.as_ref().and_then(|name| found.get_mut(name)) {
-                    values.push(word);
-                }
-            }
-        }
-    }
-    let joined = found.into_iter().map(|(name, values)| {
-        let values: Vec<&str> = values
-            .into_iter()
-            .filter(|value| !value.is_empty())
-            .collect();
-        (name, values.join(" "))
-    });
-    joined.collect()
-}
-
-fn says_append_only(command: &str) -> bool {
-    arguments(command)
-        .get("appendonly")
-        .is_some_and(|value| value.starts_with("yes"))
+fn says_append_only(start: &str) -> bool {
+    command::gives(&command::settings(start), "appendonly", "yes")
 }
 
 /// The start command says append-only, and what runs has no such file: it would start empty, and soon save that (facts/redis-bullmq.md 3.5).
@@ -78,65 +47,6 @@ pub fn trap(declared: &Declared<Spec>, server: &Server, world: &World) -> Option
             cause: Cause::Somebody,
         };
         plain(declared, "persistence", "keep", ask)
-    })
-}
-
-/// What the next start would bring back that is not so: the start command is the only place that lasts, where the server has no file.
-pub fn later(declared: &Declared<Spec>, server: &Server, world: &World) -> Option<Step> {
-    if server.has_file {
-        return None;
-    }
-    let service = service(declared, world)?;
-    let there = arguments(service.settings.start.as_deref().unwrap_or_default());
-    let spec = &declared.spec;
-    let memory = spec.memory.as_ref();
-    let kept = spec.persistence.as_ref();
-    let wanted: Vec<(&str, String)> = [
-        (
-            "maxmemory",
-            memory
-                .and_then(|it| it.max)
-                .map(|max| max.bytes.to_string()),
-        ),
-        (
-            "maxmemory-policy",
-            memory
-                .and_then(|it| it.policy)
-                .map(|it| it.word().to_owned()),
-        ),
-        ("save", kept.and_then(|it| it.save.clone())),
-        (
-            "appendonly",
-            kept.and_then(|it| it.append_only)
-                .map(|on| if on { "yes" } else { "no" }.to_owned()),
-        ),
-        (
-            "appendfsync",
-            kept.and_then(|it| it.sync).map(|it| it.word().to_owned()),
-        ),
-    ]
-    .into_iter()
-    .filter_map(|(name, value)| Some((name, value?)))
-    .collect();
-    // What a server has that is told nothing.
-    let default = |name: &str| match name {
-        "maxmemory-policy" => "noeviction",
-        "appendonly" => "no",
-        "appendfsync" => "everysec",
-        _ => "",
-    };
-    let missing: Vec<String> = wanted
-        .iter()
-        .filter(|(name, value)| there.get(*name).map_or(default(name), String::as_str) != value)
-        .map(|(name, value)| format!("--{name} {value}"))
-        .collect();
-    (!missing.is_empty()).then(|| {
-        let words = format!(
-            "the next start would not bring it back: let the start command of {} say `{}`",
-            spec.service.as_deref().unwrap_or("the server"),
-            missing.join(" ")
-        );
-        plain(declared, "service", "keep", Ask::Told(words))
     })
 }
 
@@ -242,7 +152,11 @@ fn restart(
     after: Timestamp,
 ) -> Ask {
     let kept = &server.persistence;
-    let is_on_disk = kept.append_only && kept.append_only_is_whole
+    // What the next start does not read is on no disk that counts.
+    let is_read = service(declared, world)
+        .and_then(|service| service.settings.start.as_deref())
+        .is_some_and(says_append_only);
+    let is_on_disk = is_read && kept.append_only && kept.append_only_is_whole
         || kept.saved_at >= after && kept.save_is_well
         || kept.unsaved_changes == 0 && kept.save_is_well;
     if !is_on_disk && !kept.is_saving {
@@ -283,8 +197,9 @@ fn restart(
     }
 }
 
-/// Holds every deployment of a server's service that would start it empty.
+/// Holds every deployment of a server's service that would start it empty; what is stored for a start waits for what else is changed there.
 pub fn hold(steps: &mut [Step], documents: &Documents, world: &World, now: Timestamp) {
+    start::after_others(steps, now);
     for redis in documents.redises.values() {
         let Some(name) = &redis.spec.service else {
             continue;

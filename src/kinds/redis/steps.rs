@@ -1,7 +1,7 @@
 //! The steps that a server asks for: how much it holds, how it keeps it, and what is thrown away.
 
-use super::restart;
 use super::{Cache, Known, Memory, Persistence, Spec, known, question, unseen};
+use super::{restart, start};
 use crate::kinds::shown::few;
 use crate::kinds::step::{Ask, Asked, Cause, Effect, Step};
 use crate::kinds::variable::LATEST;
@@ -47,8 +47,9 @@ pub fn steps(
     if let Some(persistence) = &spec.persistence {
         steps.extend(place.persistence(persistence));
     }
+    let stored = start::step(declared, documents, server, world, &steps, now);
     steps.extend(restart::trap(declared, server, world));
-    steps.extend(restart::later(declared, server, world));
+    steps.extend(stored);
     if server.is_replica {
         let is_change = |step: &Step| step.action().is_some();
         steps.retain(|step| !is_change(step));
@@ -56,7 +57,8 @@ pub fn steps(
         place.purges(&mut steps, &mut asked);
         let caches = declared.spec.caches.iter();
         steps.extend(caches.filter_map(|(name, cache)| place.warm(name, cache)));
-        steps.extend(restart::step(declared, documents, world, server, now));
+        let restart = restart::step(declared, documents, world, server, now);
+        steps.extend(restart.map(|step| start::first(step, &steps, now)));
     }
     asked.steps.extend(steps);
     asked

@@ -517,6 +517,17 @@ impl Client {
                 documents::STORE,
                 json!({ "environment": environment, "service": service.id, "input": stored(image, settings) }),
             ),
+            What::One(railway::Action::StoreStart {
+                service,
+                image,
+                start,
+            }) => {
+                let settings = [SettingValue::Start(Some(start.clone()))];
+                (
+                    documents::STORE,
+                    json!({ "environment": environment, "service": service.id, "input": stored(image, &settings) }),
+                )
+            }
             What::One(railway::Action::SetVariable {
                 service,
                 name,

@@ -20,6 +20,15 @@ pub enum Action {
         /// The settings with which it runs.
         settings: Vec<SettingValue>,
     },
+    /// Store the command of the next start, without a deployment.
+    StoreStart {
+        /// The service.
+        service: Named,
+        /// The image reference that is stored, and stays: an update without it may take it away (facts/railway.md 3.3).
+        image: String,
+        /// The command.
+        start: String,
+    },
     /// Set a variable past the patches, and deploy: nothing that somebody staged can come along.
     SetVariable {
         /// The service.
@@ -158,9 +167,10 @@ impl Action {
     /// What a repeat of it does (design rule 11).
     pub fn class(&self) -> Class {
         match self {
-            Action::Store { .. } | Action::Stop { .. } | Action::PushToDeploy { .. } => {
-                Class::Absolute
-            }
+            Action::Store { .. }
+            | Action::StoreStart { .. }
+            | Action::Stop { .. }
+            | Action::PushToDeploy { .. } => Class::Absolute,
             Action::Delete { .. } => Class::Named,
             Action::Change(_)
             | Action::SetVariable { .. }
@@ -175,6 +185,7 @@ impl Action {
         match self {
             Action::Change(_) => "patch",
             Action::Store { .. } => "store",
+            Action::StoreStart { .. } => "store-start",
             Action::SetVariable { .. } => "set",
             Action::Deploy { .. } => "deploy",
             Action::Redeploy { .. } => "redeploy",
@@ -190,6 +201,7 @@ impl Action {
         match self {
             Action::Change(Change { of, .. }) => of.service(),
             Action::Store { service, .. }
+            | Action::StoreStart { service, .. }
             | Action::SetVariable { service, .. }
             | Action::Deploy { service, .. }
             | Action::Redeploy { service, .. }

@@ -69,6 +69,8 @@ impl Law<'_> {
                 let declared = |value: &SettingValue| self.sets(name, value.name(), stored);
                 self.moves(name) && settings.iter().all(declared)
             }
+            // Only a Redis asks for it.
+            Action::StoreStart { .. } => false,
             Action::SetVariable {
                 name: variable,
                 value,

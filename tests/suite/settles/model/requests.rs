@@ -54,6 +54,10 @@ impl Model {
             Action::Store {
                 image, settings, ..
             } => self.store_image(name, image, settings, author),
+            Action::StoreStart { image, start, .. } => {
+                let settings = [SettingValue::Start(Some(start.clone()))];
+                self.store_image(name, image, &settings, author)
+            }
             Action::SetVariable {
                 name: variable,
                 value,
