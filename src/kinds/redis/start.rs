@@ -1,4 +1,4 @@
-//! What the next start of a server would bring back: where it has no file of its own, the start command is the only place that lasts.
+//! What the next start of a server would bring back: the start command counts more than a file of its own, and most have none.
 //!
 //! The command is stored without a deployment, and only what runs already is stored: neither a restart nor a crash right after it brings anything new.
 
@@ -32,10 +32,6 @@ pub(super) fn step(
     before: &[Step],
     now: Timestamp,
 ) -> Option<Step> {
-    // It has written there itself what it was given.
-    if server.has_file {
-        return None;
-    }
     let service = service(declared, world)?;
     let name = declared.spec.service.as_deref().unwrap_or("the server");
     let stored = service.settings.start.as_deref().unwrap_or_default();
@@ -44,6 +40,8 @@ pub(super) fn step(
     let is_held = |it: &Lasting| own(it).is_some_and(|step| matches!(step.ask, Ask::Hold { .. }));
     let mut lacking = lasting(&declared.spec, server);
     lacking.retain(|it| !command::gives(&there, it.name, &it.value) && !is_held(it));
+    // A file of its own has all that it was given, but what its command says counts more.
+    lacking.retain(|it| !server.has_file || there.contains_key(it.name));
     let comes = lacking.iter().any(|it| !it.runs && own(it).is_some());
     let values = |all: &[Lasting]| -> Vec<(&'static str, String)> {
         all.iter().map(|it| (it.name, it.value.clone())).collect()
