@@ -1,5 +1,6 @@
 //! `kind: Redis`: a Redis server, how it is reached, and what it should be like.
 
+mod caches;
 pub mod command;
 pub mod restart;
 mod start;
@@ -10,9 +11,9 @@ pub use steps::steps;
 use super::shown::one_line;
 use super::step::Ask;
 use super::variable::Reference;
-use super::written::{Instant, Size};
+use super::written::{Instant, Share, Size};
 use super::{Declared, Documents, Kind, maintenance, queue};
-use crate::world::redis::{At, Of, Question, Server, purged, turned, warmed};
+use crate::world::redis::{At, Of, Question, Server, purged, purging, turned, warmed};
 use crate::world::{Seen, World};
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -143,6 +144,8 @@ pub struct Cache {
     pub keys: String,
     /// A whole purge has begun at or after this time. One that has not begun within an hour of it is never begun.
     pub purged_after: Option<Instant>,
+    /// Is purged when the server holds more than this share of what it may hold at most: `80%`. A controller does it, at most once an hour; a purge that does not bring it below is told, and tried again after a day.
+    pub purge_above: Option<Share>,
     /// The addresses that fill it again: each is asked once after a purge.
     #[serde(default)]
     #[schemars(length(max = 20), inner(regex(pattern = "^https?://[^@]+$")))]
@@ -169,7 +172,7 @@ spec:
   memory: { max: 400MiB, policy: noeviction }
   persistence: { save: 3600 1, appendOnly: true, sync: everysec }
   protect: [\"session:*\"]
-  caches: { pages: { keys: \"cache:*\", purgedAfter: 2026-11-23T03:05:00Z, warm: [\"https://shop.example/\"] } }
+  caches: { pages: { keys: \"cache:*\", purgedAfter: 2026-11-23T03:05:00Z, purgeAbove: 80%, warm: [\"https://shop.example/\"] } }
   restartedAfter: 2026-11-23T03:05:00Z
 ";
 
@@ -251,8 +254,12 @@ pub fn question(declared: &Declared<Spec>, documents: &Documents, now: Timestamp
         .flat_map(|key| [key.to_owned(), turned(key)])
         .collect();
     let caches = declared.spec.caches.iter();
-    let marks = caches.filter(|(_, cache)| cache.purged_after.is_some());
-    let marks = marks.flat_map(|(name, _)| [purged(name), warmed(name)]);
+    let marks = caches.flat_map(|(name, cache)| {
+        let above = cache.purge_above.map(|_| purging(name));
+        let is_purged = cache.purged_after.is_some() || above.is_some();
+        let both = is_purged.then(|| [purged(name), warmed(name)]);
+        both.into_iter().flatten().chain(above)
+    });
     Question {
         of: of(declared),
         queues: queues

@@ -1,4 +1,4 @@
-//! Durations, times and sizes as people write them in manifests.
+//! Durations, times, sizes and shares as people write them in manifests.
 
 use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -20,6 +20,13 @@ pub struct Instant(pub Timestamp);
 pub struct Size {
     /// Bytes.
     pub bytes: u64,
+}
+
+/// A part of a whole: `80%`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Share {
+    /// 1 to 99.
+    pub percent: u8,
 }
 
 /// What the units of a size stand for, bytes.
@@ -56,6 +63,32 @@ impl fmt::Display for Size {
             Some((unit, bytes)) => write!(out, "{}{unit}", self.bytes / bytes),
             None => write!(out, "{} bytes", self.bytes),
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for Share {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Share, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        let percent = text
+            .strip_suffix('%')
+            .and_then(|number| number.parse().ok());
+        percent
+            .filter(|percent| (1..=99).contains(percent))
+            .map(|percent| Share { percent })
+            .ok_or_else(|| D::Error::custom("not a share from `1%` to `99%`"))
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}%", self.percent)
+    }
+}
+
+impl Share {
+    /// Whether a part of a whole is more.
+    pub fn is_less_than(self, part: u64, whole: u64) -> bool {
+        u128::from(part) * 100 > u128::from(whole) * u128::from(self.percent)
     }
 }
 
@@ -113,6 +146,20 @@ impl JsonSchema for Size {
             "type": "string",
             "title": "a size such as `512MiB` or `2GiB`",
             "pattern": "^[0-9]{1,9} ?[KMGT]i?B$",
+        })
+    }
+}
+
+impl JsonSchema for Share {
+    fn schema_name() -> Cow<'static, str> {
+        "Share".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "title": "a share from `1%` to `99%`",
+            "pattern": "^[1-9][0-9]?%$",
         })
     }
 }

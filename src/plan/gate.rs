@@ -320,6 +320,11 @@ fn in_redis(step: &Step, action: &redis::Action, memory: &Memory, now: Timestamp
             "due: a controller does it, or `clearedBefore` says from when".to_owned(),
         ));
     }
+    if step.field.ends_with(".purgeAbove") && memory.course.is_none() {
+        return Some(Ask::Told(
+            "due: a controller does it, or `purgedAfter` says from when".to_owned(),
+        ));
+    }
     if let Some(words) = memory.refused.get(&intent) {
         return Some(held(
             words.clone(),

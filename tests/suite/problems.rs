@@ -542,6 +542,14 @@ fn cases() -> Vec<Case> {
             ),
         ),
         beside(
+            "Shares of a full server that are none",
+            document(
+                "Redis",
+                "main",
+                "service: redis\ncaches: { a: { keys: \"a:*\", purgeAbove: 80 }, b: { keys: \"b:*\", purgeAbove: 100% }, c: { keys: \"c:*\", purgeAbove: 0.8 } }",
+            ),
+        ),
+        beside(
             "A Redis in two places",
             document(
                 "Redis",

@@ -1,16 +1,13 @@
-//! The steps that a server asks for: how much it holds, how it keeps it, and what is thrown away.
+//! The steps that a server asks for: how much it holds, and how it keeps it.
 
-use super::{Cache, Known, Memory, Persistence, Spec, known, question, unseen};
+use super::{Known, Memory, Persistence, Spec, known, unseen};
 use super::{restart, start};
-use crate::kinds::shown::few;
 use crate::kinds::step::{Ask, Asked, Cause, Effect, Step};
-use crate::kinds::variable::LATEST;
-use crate::kinds::written::{Instant, Size};
+use crate::kinds::written::Size;
 use crate::kinds::{Declared, Documents};
-use crate::world::redis::{Action, Change, Of, Server, purged, warmed};
+use crate::world::redis::{Action, Change, Of, Server};
 use crate::world::{self, SETTLING, World};
 use jiff::Timestamp;
-use std::collections::BTreeSet;
 
 /// The steps that bring a server in step.
 pub fn steps(
@@ -72,16 +69,16 @@ pub(super) fn plain(declared: &Declared<Spec>, field: &str, verb: &'static str, 
 }
 
 /// One server, and what is known around it.
-struct Place<'a> {
-    declared: &'a Declared<Spec>,
-    documents: &'a Documents,
+pub(super) struct Place<'a> {
+    pub declared: &'a Declared<Spec>,
+    pub documents: &'a Documents,
     of: Of,
-    server: &'a Server,
-    now: Timestamp,
+    pub server: &'a Server,
+    pub now: Timestamp,
 }
 
 impl Place<'_> {
-    fn make(&self, change: Change) -> Ask {
+    pub(super) fn make(&self, change: Change) -> Ask {
         Ask::Make(world::Action::Redis(Action {
             of: self.of.clone(),
             change,
@@ -191,94 +188,5 @@ impl Place<'_> {
             steps.push(plain(self.declared, field, "write", ask));
         }
         steps
-    }
-
-    /// Purges that are due, with the number of keys that go.
-    fn purges(&self, steps: &mut Vec<Step>, asked: &mut Asked) {
-        let caches = self.declared.spec.caches.iter();
-        let due: Vec<(&String, &Cache, Timestamp)> = caches
-            .filter_map(|(name, cache)| Some((name, cache, self.due(name, cache)?)))
-            .collect();
-        let uncounted = due.iter().filter(|(_, _, at)| !self.is_missed(*at));
-        let patterns: BTreeSet<String> =
-            uncounted.map(|(_, cache, _)| cache.keys.clone()).collect();
-        if patterns
-            .iter()
-            .any(|pattern| !self.server.counts.contains_key(pattern))
-        {
-            let mut question = question(self.declared, self.documents, self.now);
-            question.counts = patterns;
-            asked.questions.insert(question.into());
-            return;
-        }
-        for (name, cache, at) in due {
-            let field = format!("caches.{name}");
-            if self.is_missed(at) {
-                let words = format!("missed: it was to be purged at {at}, more than an hour ago");
-                steps.push(plain(self.declared, &field, "purge", Ask::Told(words)));
-                continue;
-            }
-            let count = self
-                .server
-                .counts
-                .get(&cache.keys)
-                .copied()
-                .unwrap_or_default();
-            let at_least = if count.is_whole { "" } else { "at least " };
-            let ask = self.make(Change::Purge {
-                cache: name.clone(),
-                pattern: cache.keys.clone(),
-                protect: super::protected(self.declared, self.documents),
-            });
-            steps.push(Step {
-                from: Some(format!(
-                    "{at_least}{} {}",
-                    count.keys,
-                    if count.keys == 1 { "key" } else { "keys" }
-                )),
-                why: format!("purgedAfter: {at}"),
-                effect: Effect::Purge,
-                undo: "none: the application fills it again",
-                ..plain(self.declared, &field, "purge", ask)
-            });
-        }
-    }
-
-    /// Fills a cache again that was purged and is due to be filled.
-    fn warm(&self, name: &str, cache: &Cache) -> Option<Step> {
-        let purge = self.noted(&purged(name))?;
-        let is_warm = self.noted(&warmed(name)).is_some_and(|at| at >= purge);
-        if cache.warm.is_empty() || is_warm || self.is_missed(purge) {
-            return None;
-        }
-        let ask = self.make(Change::Warm {
-            cache: name.to_owned(),
-            urls: cache.warm.clone(),
-        });
-        Some(Step {
-            to: Some(few(&cache.warm, 3)),
-            why: format!("it was purged at {purge:.0}"),
-            undo: "",
-            ..plain(self.declared, &format!("caches.{name}"), "warm", ask)
-        })
-    }
-
-    /// The moment that a key notes.
-    fn noted(&self, key: &str) -> Option<Timestamp> {
-        let noted = self.server.keys.get(key)?.facts()?.as_ref()?;
-        Timestamp::from_millisecond(noted.parse().ok()?).ok()
-    }
-
-    /// When a purge was to begin that no mark shows.
-    fn due(&self, name: &str, cache: &Cache) -> Option<Timestamp> {
-        let Instant(after) = cache.purged_after?;
-        // Where the mark cannot be seen, nothing is purged on a guess.
-        self.server.keys.get(&purged(name))?.facts()?;
-        let mark = self.noted(&purged(name));
-        (after <= self.now && mark.is_none_or(|mark| mark < after)).then_some(after)
-    }
-
-    fn is_missed(&self, at: Timestamp) -> bool {
-        self.now.duration_since(at).unsigned_abs() > LATEST
     }
 }

@@ -3,7 +3,7 @@
 use super::script::{SET, eval};
 use crate::clock::Clock;
 use crate::kinds::glob;
-use crate::world::redis::{Count, purged};
+use crate::world::redis::{Count, purged, purging};
 use ::redis::RedisResult;
 use ::redis::aio::MultiplexedConnection;
 use std::time::Duration;
@@ -12,6 +12,10 @@ use std::time::Duration;
 const PAGE: usize = 1000;
 /// What is left after this time is asked for again by the next look (design rule 12).
 const LONGEST: Duration = Duration::from_secs(15);
+/// What nobody has gone on with for so long is begun anew, milliseconds.
+const FRESH: i64 = 3_600_000;
+/// So often it is asked whether all memory of what went is free.
+const FREEING: usize = 40;
 /// Counting ends after this time: then there are at least so many.
 const COUNTING: Duration = Duration::from_secs(4);
 
@@ -62,17 +66,13 @@ pub async fn purge(
     connection: &mut MultiplexedConnection,
 ) -> RedisResult<()> {
     let begun = clock.moment();
-    let place = format!("reconciler:purging:{cache}");
-    let run: String = ::redis::cmd("INFO")
-        .arg("server")
-        .query_async(connection)
-        .await?;
-    let run = run.lines().find_map(|line| line.strip_prefix("run_id:"));
-    let run = run.unwrap_or_default().to_owned();
-    let (mut cursor, since) = match left(&place, &run, connection).await? {
-        Some(left) => left,
-        None => (0, milliseconds(connection).await?),
-    };
+    let place = purging(cache);
+    let run = told("server", "run_id", connection).await?;
+    let now = milliseconds(connection).await?;
+    let left = left(&place, &run, connection).await?;
+    let (mut cursor, since) = left
+        .filter(|(_, since)| *since > now - FRESH)
+        .unwrap_or((0, now));
     loop {
         let (next, keys) = page(cursor, pattern, connection).await?;
         let is_protected = |key: &&Vec<u8>| protect.iter().any(|it| glob::fits(it.as_bytes(), key));
@@ -86,7 +86,10 @@ pub async fn purge(
         cursor = next;
         if cursor == 0 {
             let mut mark = eval(SET, &[purged(cache), place.clone()]);
-            mark.arg(since).query_async::<()>(connection).await?;
+            let held = held(clock, connection).await?;
+            mark.arg(format!("{since} {held}"))
+                .query_async::<()>(connection)
+                .await?;
             return ::redis::cmd("DEL").arg(place).query_async(connection).await;
         }
         if begun.elapsed() > LONGEST {
@@ -98,6 +101,32 @@ pub async fn purge(
                 .await;
         }
     }
+}
+
+/// How many bytes the server holds once the memory of what went is free, which takes a while behind its back.
+async fn held(clock: &Clock, connection: &mut MultiplexedConnection) -> RedisResult<String> {
+    for _ in 0..FREEING {
+        if told("memory", "lazyfree_pending_objects", connection).await? == "0" {
+            break;
+        }
+        clock.sleep(Duration::from_millis(50)).await;
+    }
+    told("memory", "used_memory", connection).await
+}
+
+/// One line of what a server tells of itself.
+async fn told(
+    section: &str,
+    name: &str,
+    connection: &mut MultiplexedConnection,
+) -> RedisResult<String> {
+    let info: String = ::redis::cmd("INFO")
+        .arg(section)
+        .query_async(connection)
+        .await?;
+    let mut lines = info.lines().filter_map(|line| line.split_once(':'));
+    let line = lines.find(|(own, _)| *own == name);
+    Ok(line.map(|(_, value)| value.to_owned()).unwrap_or_default())
 }
 
 /// Where the last slice ended and when the pass began; nothing after a restart, as a cursor means nothing then.

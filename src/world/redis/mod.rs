@@ -218,9 +218,14 @@ impl Queue {
     }
 }
 
-/// The key in which it is noted when the last whole purge of a cache began: milliseconds.
+/// The key in which it is noted when the last whole purge of a cache began, milliseconds, and how many bytes the server held when it was through.
 pub fn purged(cache: &str) -> String {
     format!("reconciler:purged:{cache}")
+}
+
+/// The key in which it is noted how far a purge of a cache has come: the run of the server, when it began, milliseconds, and the cursor.
+pub fn purging(cache: &str) -> String {
+    format!("reconciler:purging:{cache}")
 }
 
 /// The key in which it is noted when a cache was filled again last: milliseconds.

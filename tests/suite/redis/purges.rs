@@ -155,8 +155,14 @@ async fn what_is_protected_stays_whatever_the_pattern() {
             .await,
         2
     );
-    let mark: i64 = server.run("GET reconciler:purged:pages").await;
+    let (mark, left) = mark(&server).await;
     assert!(mark > 1_700_000_000_000);
+    let told: String = server.run("INFO memory").await;
+    let used = told
+        .lines()
+        .find_map(|line| line.strip_prefix("used_memory:"));
+    let used: u64 = used.unwrap().parse().unwrap();
+    assert!(used.abs_diff(left) < used / 4, "{left} of {used}");
     let (cache, urls) = ("pages".to_owned(), Vec::new());
     server.perform(Change::Warm { cache, urls }).await.unwrap();
     assert!(server.run::<i64>("GET reconciler:warmed:pages").await >= mark);
@@ -168,5 +174,51 @@ async fn what_is_protected_stays_whatever_the_pattern() {
         .await
         .unwrap();
     assert_eq!(server.run::<u64>("EXISTS cache:9").await, 0);
-    assert!(server.run::<i64>("GET reconciler:purged:pages").await >= mark);
+    assert!(self::mark(&server).await.0 >= mark);
+}
+
+/// When the last whole purge began, and what the server held when it was through.
+async fn mark(server: &Server) -> (i64, u64) {
+    let noted: String = server.run("GET reconciler:purged:pages").await;
+    let (since, left) = noted.split_once(' ').unwrap();
+    (since.parse().unwrap(), left.parse().unwrap())
+}
+
+#[tokio::test]
+async fn a_purge_that_helped_notes_that_the_memory_is_free() {
+    let server = filled(50_000).await;
+    let full: String = server.run("INFO memory").await;
+    let used = |told: &str| -> u64 {
+        let line = told
+            .lines()
+            .find_map(|line| line.strip_prefix("used_memory:"));
+        line.unwrap().parse().unwrap()
+    };
+
+    server.perform(purge("cache:*", &["bull:*"])).await.unwrap();
+
+    let (_, left) = mark(&server).await;
+    assert!(left < used(&full) * 8 / 10, "{left} of {}", used(&full));
+}
+
+#[tokio::test]
+async fn a_pass_that_nobody_went_on_with_for_an_hour_is_begun_anew() {
+    let server = Server::start().await;
+    let told: String = server.run("INFO server").await;
+    let run = told.lines().find_map(|line| line.strip_prefix("run_id:"));
+    let (now, _): (i64, i64) = server.run("TIME").await;
+    for (minutes, is_kept) in [(50, true), (70, false)] {
+        let since = (now - minutes * 60) * 1000;
+        let mut connection = server.connection().await;
+        redis::cmd("SET")
+            .arg("reconciler:purging:pages")
+            .arg(format!("{} {since} 0", run.unwrap()))
+            .query_async::<()>(&mut connection)
+            .await
+            .unwrap();
+
+        server.perform(purge("cache:*", &["bull:*"])).await.unwrap();
+
+        assert_eq!(mark(&server).await.0 == since, is_kept, "{minutes} minutes");
+    }
 }
