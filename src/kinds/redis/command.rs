@@ -45,6 +45,9 @@ pub fn with(command: &str, values: &[(&str, String)]) -> Option<String> {
     let mut more = String::new();
     for (name, value) in values {
         let mut same = given.iter().rev().filter(|given| given.name == *name);
+        if !same.clone().all(Given::is_plain) {
+            return None;
+        }
         match same.next() {
             Some(last) => edits.push((last.values.clone(), said(name, value))),
             None => more.push_str(&format!(" --{name}{}", said(name, value))),
@@ -109,6 +112,18 @@ struct Given {
     whole: Range<usize>,
     /// What stands behind its name.
     values: Range<usize>,
+}
+
+impl Given {
+    /// Whether its value is written there: a variable may stand for other settings, too.
+    fn is_plain(&self) -> bool {
+        if self.name == "save" {
+            let is_number = |sign: char| sign.is_ascii_digit() || sign == ' ';
+            self.value.chars().all(is_number)
+        } else {
+            !self.value.contains([' ', '$'])
+        }
+    }
 }
 
 /// What follows on the name of the server: a setting is a word that begins with `--`, and all behind it that do not.

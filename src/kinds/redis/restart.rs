@@ -21,8 +21,11 @@ pub(super) fn service<'a>(declared: &Declared<Spec>, world: &'a World) -> Option
     world.railway.facts()?.services.get(name)?.facts()
 }
 
+/// Whether a start may turn the append-only file on; more may stand behind it.
 fn says_append_only(start: &str) -> bool {
-    command::gives(&command::settings(start), "appendonly", "yes")
+    let settings = command::settings(start);
+    let said = settings.get("appendonly");
+    said.is_some_and(|said| said.to_lowercase().starts_with("yes"))
 }
 
 /// The start command says append-only, and what runs has no such file: it would start empty, and soon save that (facts/redis-bullmq.md 3.5).
@@ -155,7 +158,7 @@ fn restart(
     // What the next start does not read is on no disk that counts.
     let is_read = service(declared, world)
         .and_then(|service| service.settings.start.as_deref())
-        .is_some_and(says_append_only);
+        .is_some_and(|start| command::gives(&command::settings(start), "appendonly", "yes"));
     let is_on_disk = is_read && kept.append_only && kept.append_only_is_whole
         || kept.saved_at >= after && kept.save_is_well
         || kept.unsaved_changes == 0 && kept.save_is_well;
