@@ -123,7 +123,7 @@ impl Node {
             return Some(self);
         };
         match &self.value {
-            Value::Map(entries) => entries.get(*first)?.at(rest),
+            Value::Map(entries) => entries.get(first)?.at(rest),
             Value::List(items) => items.get(first.parse::<usize>().ok()?)?.at(rest),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) => None,
         }

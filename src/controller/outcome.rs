@@ -152,7 +152,7 @@ impl Controller {
             let next = (next > Timestamp::MIN).then_some(next);
             self.tools
                 .board
-                .set(led.view(&self.tools.settings.controller(), status, health, next));
+                .set(&led.view(&self.tools.settings.controller(), status, health, next));
         }
         for event in events {
             self.publish(name, event);

@@ -132,10 +132,10 @@ impl Board {
     }
 
     /// Shows the newest view of an environment.
-    pub fn set(&self, view: View) {
+    pub fn set(&self, view: &View) {
         self.change(&view.environment.clone(), |entry, _| {
-            entry.summary = Some(Arc::new(Summary::of(&view)));
-            entry.view = Some(Packed::of(&view));
+            entry.summary = Some(Arc::new(Summary::of(view)));
+            entry.view = Some(Packed::of(view));
         });
     }
 

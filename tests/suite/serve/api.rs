@@ -148,9 +148,9 @@ async fn what_has_not_changed_is_not_sent_again() {
         let again = [("authorization", bearer.as_str()), ("if-none-match", tag)];
         let same = stage.asks("GET", path, &again, "").await;
         assert_eq!((same.status, same.body.as_str()), (304, ""));
-        stage.board.set(view("staging"));
+        stage.board.set(&view("staging"));
         assert_eq!(stage.asks("GET", path, &again, "").await.status, 304);
-        stage.board.set(view("production"));
+        stage.board.set(&view("production"));
         let new = stage.asks("GET", path, &again, "").await;
         assert_eq!(new.status, 200);
         assert_ne!(new.header("etag"), Some(tag));
@@ -172,7 +172,7 @@ async fn who_waits_is_answered_as_soon_as_something_changes() {
         while stage.board.followers() == 0 {
             tokio::task::yield_now().await;
         }
-        stage.board.set(night("production"));
+        stage.board.set(&night("production"));
     };
     let both = async { tokio::join!(waiting, changing).0 };
     let answer = tokio::time::timeout(Duration::from_secs(10), both).await;

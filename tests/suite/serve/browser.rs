@@ -37,7 +37,7 @@ async fn the_page_fits_a_phone_follows_what_happens_and_asks_nobody_else() {
     browser
         .is("document.getElementById('conditions').open = true; window.same = true")
         .await;
-    stage.board.set(night("production"));
+    stage.board.set(&night("production"));
     browser
         .becomes("document.querySelector('.state strong').textContent === 'degraded'")
         .await;

@@ -46,14 +46,14 @@ async fn it_is_ready_once_git_answers_and_every_led_environment_was_looked_at() 
     );
 
     stage.board.git(Git::Reached);
-    stage.board.set(view("production"));
-    stage.board.set(View {
+    stage.board.set(&view("production"));
+    stage.board.set(&View {
         looked_at: None,
         ..view("staging")
     });
     assert_eq!(ready().await.0, 503);
 
-    stage.board.set(view("staging"));
+    stage.board.set(&view("staging"));
     let (status, words) = ready().await;
     assert_eq!(status, 200);
     assert_eq!(words, "ready: git answers, 2 of 2 environments looked at\n");

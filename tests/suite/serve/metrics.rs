@@ -195,7 +195,7 @@ async fn the_series_are_bounded_whatever_the_names() {
         stage
             .metrics
             .passed(&format!("e-{number:04}"), Passed::InStep, Duration::ZERO);
-        stage.board.set(view(&format!("e-{number:04}")));
+        stage.board.set(&view(&format!("e-{number:04}")));
     }
     for number in 0..1500 {
         stage.get_bare(&format!("/nothing/{number}")).await;

@@ -78,7 +78,7 @@ impl Stage {
     /// Shows these environments, all of them led, with git in reach.
     pub fn showing(self, views: impl IntoIterator<Item = View>) -> Stage {
         for view in views {
-            self.board.set(view);
+            self.board.set(&view);
         }
         self.board.git(Git::Reached);
         self
