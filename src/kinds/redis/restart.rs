@@ -8,12 +8,16 @@ use crate::kinds::written::Instant;
 use crate::kinds::{Declared, Documents, queue};
 use crate::world::railway::{self, Named, Service, Setting, SettingValue, Status};
 use crate::world::redis::{Action, Change, Server};
-use crate::world::{self, World};
-use jiff::Timestamp;
+use crate::world::{self, Seen, World};
+use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 
 /// How long jobs that run are waited for before a restart.
 const DRAIN: Duration = Duration::from_secs(120);
+/// How old the whole file may be on which a server is restarted: what came since is not in it.
+const FRESH: Duration = Duration::from_secs(60);
+/// A server that has just been started calls that its last save.
+const STARTING: Duration = Duration::from_secs(2);
 
 /// The Railway service that a server runs in.
 pub(super) fn service<'a>(declared: &Declared<Spec>, world: &'a World) -> Option<&'a Service> {
@@ -74,6 +78,10 @@ pub fn reason(
         return None;
     };
     let after = due(declared, server, now).filter(|after| !is_missed(*after, now))?;
+    if stuck(declared, server, world, now).is_some() {
+        // Jobs do not wait for a restart that is not made.
+        return None;
+    }
     Some(format!(
         "Redis/{} is restarted: restartedAfter: {after}",
         declared.name
@@ -95,8 +103,9 @@ pub fn step(
             "missed: it was to be restarted at {after}, more than an hour ago"
         ))
     } else {
-        let wait = waits(declared, documents, server, now);
-        wait.unwrap_or_else(|| restart(declared, &name, server, world, after))
+        stuck(declared, server, world, now)
+            .or_else(|| waits(declared, documents, server, now))
+            .unwrap_or_else(|| restart(declared, &name, server, world, (after, now)))
     };
     let restarts = matches!(&ask, Ask::Make(world::Action::Railway(_)));
     let verb = match &ask {
@@ -116,6 +125,53 @@ pub fn step(
     })
 }
 
+/// What keeps it from being restarted, whatever its queues do.
+fn stuck(declared: &Declared<Spec>, server: &Server, world: &World, now: Timestamp) -> Option<Ask> {
+    let railway = world.railway.facts()?;
+    let name = declared.spec.service.as_ref();
+    let service = match name.and_then(|name| railway.services.get(name)) {
+        Some(service) => service.facts()?,
+        None => {
+            return Some(by_hand(
+                "no Railway service is named that could be restarted",
+            ));
+        }
+    };
+    if service.newest.is_none() {
+        return Some(by_hand("it was never deployed"));
+    }
+    let command = service.settings.start.as_deref().unwrap_or_default();
+    is_trap(server, command).then(|| empty(declared, now))
+}
+
+fn by_hand(by: &str) -> Ask {
+    Ask::Hold {
+        by: by.to_owned(),
+        way_out: "restart it by hand".to_owned(),
+        cause: Cause::Missing,
+    }
+}
+
+/// A start that would find nothing is waited with, or held.
+fn empty(redis: &Declared<Spec>, now: Timestamp) -> Ask {
+    let kept = redis.spec.persistence.as_ref();
+    if kept.is_some_and(|it| it.append_only == Some(true)) {
+        return Ask::Wait {
+            until: format!(
+                "the append-only file of Redis/{} holds everything: before, it would start EMPTY",
+                redis.name
+            ),
+            deadline: now.saturating_add(LATEST).unwrap_or(Timestamp::MAX),
+            then: "make it".to_owned(),
+        };
+    }
+    Ask::Hold {
+        by: format!("Redis/{} would start EMPTY: its start command turns the append-only file on, and what runs has none that is whole", redis.name),
+        way_out: "write `persistence: { appendOnly: true }` in the Redis: it is turned on in what runs first".to_owned(),
+        cause: Cause::Somebody,
+    }
+}
+
 /// Waits for the queues: paused, and nothing runs, or for long enough.
 fn waits(
     declared: &Declared<Spec>,
@@ -126,11 +182,17 @@ fn waits(
     let queues = documents.queues.values();
     let mut own = queues.filter(|queue| queue.spec.redis == declared.name);
     own.find_map(|queue| {
-        let seen = server.queues.get(&queue::key(queue))?.facts()?;
+        let seen = match server.queues.get(&queue::key(queue))? {
+            Seen::Facts(seen) => seen,
+            Seen::Unseen(reason) => return Some(Ask::Unseen(reason.clone())),
+            Seen::Unasked => return None,
+        };
         if !seen.exists || seen.active == 0 && seen.is_paused {
             return None;
         }
-        let since = seen.pause.as_ref().map_or(now, |pause| pause.since);
+        // A pause that somebody has lifted is none.
+        let pause = seen.pause.as_ref().filter(|_| seen.is_paused);
+        let since = pause.map_or(now, |pause| pause.since);
         let deadline = since.saturating_add(DRAIN).unwrap_or(Timestamp::MAX);
         (now < deadline).then(|| Ask::Wait {
             until: format!(
@@ -147,57 +209,64 @@ fn waits(
     })
 }
 
+/// Whether the next start brings back what it holds. The start command says from which file: an append-only file that was only turned on in what runs
+/// is not read.
+fn is_on_disk(server: &Server, start: &str, now: Timestamp) -> bool {
+    let kept = &server.persistence;
+    let keeps_settings = server.has_file && !command::settings(start).contains_key("appendonly");
+    if says_append_only(start) || keeps_settings && kept.append_only {
+        return kept.append_only && kept.append_only_is_whole;
+    }
+    let is_saved = kept.saved_at.duration_since(server.started_at)
+        > SignedDuration::try_from(STARTING).unwrap_or_default();
+    let is_fresh = is_saved && now.duration_since(kept.saved_at).unsigned_abs() <= FRESH;
+    // What was read from an append-only file does not count as a change, and is in no whole file.
+    let is_same = kept.unsaved_changes == 0 && !kept.append_only;
+    kept.save_is_well && (is_fresh || is_same)
+}
+
 fn restart(
     declared: &Declared<Spec>,
     name: &str,
     server: &Server,
     world: &World,
-    after: Timestamp,
+    (after, now): (Timestamp, Timestamp),
 ) -> Ask {
-    let kept = &server.persistence;
-    // What the next start does not read is on no disk that counts.
-    let is_read = service(declared, world)
-        .and_then(|service| service.settings.start.as_deref())
-        .is_some_and(|start| command::gives(&command::settings(start), "appendonly", "yes"));
-    let is_on_disk = is_read && kept.append_only && kept.append_only_is_whole
-        || kept.saved_at >= after && kept.save_is_well
-        || kept.unsaved_changes == 0 && kept.save_is_well;
-    if !is_on_disk && !kept.is_saving {
-        return Ask::Make(world::Action::Redis(Action {
-            of: super::of(declared),
-            change: Change::Save,
+    let Some(service) = service(declared, world) else {
+        return by_hand("its Railway service cannot be seen");
+    };
+    let newest = match service.newest.as_ref() {
+        Some(newest) if matches!(newest.status, Status::Rolling(_)) => {
+            return Ask::Wait {
+                until: format!("deployment {} is up", newest.id),
+                deadline: after.saturating_add(LATEST).unwrap_or(Timestamp::MAX),
+                then: "look again".to_owned(),
+            };
+        }
+        Some(newest) => newest,
+        None => return by_hand("it was never deployed"),
+    };
+    let command = service.settings.start.as_deref().unwrap_or_default();
+    if is_on_disk(server, command, now) {
+        return Ask::Make(world::Action::Railway(railway::Action::Redeploy {
+            service: Named {
+                id: service.id.clone(),
+                name: name.to_owned(),
+            },
+            deployment: newest.id.clone(),
         }));
     }
-    if !is_on_disk {
+    if server.persistence.is_saving {
         return Ask::Wait {
             until: "what it holds is on the disk".to_owned(),
             deadline: after.saturating_add(LATEST).unwrap_or(Timestamp::MAX),
             then: "it is restarted".to_owned(),
         };
     }
-    let held = |by: &str| Ask::Hold {
-        by: by.to_owned(),
-        way_out: "restart it by hand".to_owned(),
-        cause: Cause::Missing,
-    };
-    let Some(service) = service(declared, world) else {
-        return held("no Railway service is named that could be restarted, or it cannot be seen");
-    };
-    match service.newest.as_ref() {
-        Some(newest) if matches!(newest.status, Status::Rolling(_)) => Ask::Wait {
-            until: format!("deployment {} is up", newest.id),
-            deadline: after.saturating_add(LATEST).unwrap_or(Timestamp::MAX),
-            then: "look again".to_owned(),
-        },
-        Some(newest) => Ask::Make(world::Action::Railway(railway::Action::Redeploy {
-            service: Named {
-                id: service.id.clone(),
-                name: name.to_owned(),
-            },
-            deployment: newest.id.clone(),
-        })),
-        None => held("it was never deployed"),
-    }
+    Ask::Make(world::Action::Redis(Action {
+        of: super::of(declared),
+        change: Change::Save,
+    }))
 }
 
 /// Holds every deployment of a server's service that would start it empty; what is stored for a start waits for what else is changed there.
@@ -212,8 +281,6 @@ pub fn hold(steps: &mut [Step], documents: &Documents, world: &World, now: Times
         let Some(command) = wanted.or(stored.map(str::to_owned)) else {
             continue;
         };
-        let is_turned_on = redis.spec.persistence.as_ref();
-        let is_turned_on = is_turned_on.is_some_and(|it| it.append_only == Some(true));
         let is_safe = match known(&redis.name, documents, world, now) {
             Known::Server(_, server) => !is_trap(server, &command),
             Known::Unseen(_) => !says_append_only(&command),
@@ -224,22 +291,7 @@ pub fn hold(steps: &mut [Step], documents: &Documents, world: &World, now: Times
         }
         let deploys = |step: &&mut Step| step.action().is_some() && step.deploys.contains(name);
         for step in steps.iter_mut().filter(deploys) {
-            step.ask = if is_turned_on {
-                Ask::Wait {
-                    until: format!(
-                        "the append-only file of Redis/{} holds everything: before, it would start EMPTY",
-                        redis.name
-                    ),
-                    deadline: now.saturating_add(LATEST).unwrap_or(Timestamp::MAX),
-                    then: "make it".to_owned(),
-                }
-            } else {
-                Ask::Hold {
-                by: format!("Redis/{} would start EMPTY: its start command turns the append-only file on, and what runs has none that is whole", redis.name),
-                way_out: "write `persistence: { appendOnly: true }` in the Redis: it is turned on in what runs first".to_owned(),
-                cause: Cause::Somebody,
-                }
-            };
+            step.ask = empty(redis, now);
         }
     }
 }

@@ -21,7 +21,7 @@ fn clear(before: Timestamp, url: &str) -> Change {
 }
 
 /// All objects below a folder.
-fn archived(folder: &Path) -> Vec<Value> {
+pub(super) fn archived(folder: &Path) -> Vec<Value> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten() {
         let path = entry.unwrap().path();

@@ -1,175 +1,333 @@
-//! A server in memory, at the trait: queues as our scripts and BullMQ leave them. A test here holds it to a real one.
+//! A server in memory, at the trait: what it holds, what of it is on the disk, and what a start brings back. A test in `model/real.rs` holds it to a real one.
 
-use super::server::{Server, key, question};
+mod lists;
+mod real;
+
+pub use lists::{Lists, Where};
+
+use super::server::key;
 use jiff::Timestamp;
+use reconciler::kinds::glob;
 use reconciler::world::Seen;
 use reconciler::world::redis::{
-    Change, Layout, Memory, Pause, Persistence, Question, Queue, QueueKey, Server as Shown, turned,
+    Change, Count, Memory, Persistence, Question, QueueKey, Server as Shown, purged, turned, warmed,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// One queue: what its `meta` says, and its lists with the newest job first.
+/// What a server holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Lists {
-    pub meta: BTreeMap<String, String>,
-    pub wait: Vec<u64>,
-    pub paused: Vec<u64>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Model {
+pub struct Held {
     pub queues: BTreeMap<QueueKey, Lists>,
     pub keys: BTreeMap<String, String>,
+}
+
+/// The append-only file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Log {
+    #[default]
+    Off,
+    /// It is turned on, and holds everything from this time on.
+    Rewritten(Timestamp),
+    Whole,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Model {
+    pub held: Held,
     pub settings: BTreeMap<String, String>,
+    /// Its start command: what counts after a restart.
+    pub command: String,
+    pub started_at: Timestamp,
+    /// What the last whole file holds.
+    file: Held,
+    saved_at: Timestamp,
+    save_is_ill: bool,
+    /// A file that is being written: until when, and what it will hold.
+    saving: Option<(Timestamp, Held)>,
+    pub log: Log,
+    /// What an append-only file holds that was turned off.
+    old_log: Held,
+    /// The jobs that were archived. They are elsewhere, and stay.
+    pub archived: BTreeSet<u64>,
 }
 
-impl Lists {
-    pub fn is_paused(&self) -> bool {
-        self.meta.contains_key("paused")
-    }
-
-    /// As the library adds a job.
-    pub fn add(&mut self, job: u64, layout: Layout) {
-        let list = match layout {
-            Layout::Legacy if self.is_paused() => &mut self.paused,
-            Layout::Legacy | Layout::V6 => &mut self.wait,
-        };
-        list.insert(0, job);
-    }
-
-    fn pause(&mut self, layout: Layout, reasons: &BTreeSet<String>, now: Timestamp) {
-        let noted = now.as_millisecond().to_string();
-        if !self.is_paused() {
-            self.meta.remove("reconciler:was-paused");
-            self.meta.insert("reconciler:since".to_owned(), noted);
-        } else if !self.meta.contains_key("reconciler:since") {
-            self.meta
-                .insert("reconciler:was-paused".to_owned(), "1".to_owned());
-            self.meta.insert("reconciler:since".to_owned(), noted);
-        }
-        let reasons: Vec<&str> = reasons.iter().map(String::as_str).collect();
-        self.meta.insert("paused".to_owned(), "1".to_owned());
-        self.meta
-            .insert("reconciler:paused-for".to_owned(), reasons.join("\n"));
-        if layout == Layout::Legacy {
-            self.paused.append(&mut self.wait);
-        }
-    }
-
-    fn resume(&mut self, layout: Layout) {
-        if layout == Layout::Legacy && self.is_paused() {
-            self.paused.append(&mut self.wait);
-        }
-        self.wait.append(&mut self.paused);
-        for field in [
-            "paused",
-            "reconciler:paused-for",
-            "reconciler:since",
-            "reconciler:was-paused",
-        ] {
-            self.meta.remove(field);
-        }
-    }
-
-    fn shown(&self) -> Queue {
-        let since = self
-            .meta
-            .get("reconciler:since")
-            .and_then(|since| since.parse().ok());
-        Queue {
-            exists: true,
-            version: self.meta.get("version").cloned(),
-            is_paused: self.is_paused(),
-            max_active: self.meta.get("concurrency").cloned(),
-            in_wait: self.wait.len() as u64,
-            in_paused: self.paused.len() as u64,
-            pause: self.meta.get("reconciler:paused-for").map(|reasons| Pause {
-                reasons: reasons.lines().map(str::to_owned).collect(),
-                since: Timestamp::from_millisecond(since.unwrap_or_default()).unwrap(),
-                was_paused: self.meta.contains_key("reconciler:was-paused"),
-            }),
-            ..Queue::default()
-        }
-    }
-}
+/// How long a whole file takes, and the first append-only file.
+pub const SAVE: Duration = Duration::from_secs(8);
+pub const REWRITE: Duration = Duration::from_secs(30);
 
 impl Model {
-    pub fn perform(&mut self, change: &Change, now: Timestamp) {
+    /// One that was started with a command.
+    pub fn started(command: &str, now: Timestamp) -> Model {
+        let mut model = Model {
+            command: command.to_owned(),
+            ..Model::default()
+        };
+        model.restart(false, now);
+        model
+    }
+
+    pub fn mail(&mut self) -> &mut Lists {
+        self.held.queues.entry(key("mail")).or_default()
+    }
+
+    /// The setting of its start command.
+    fn told(&self, name: &str) -> Option<String> {
+        let mut words = self
+            .command
+            .split("--")
+            .filter_map(|part| part.trim().split_once(' '));
+        let value = words.find(|(word, _)| *word == name)?.1;
+        Some(value.trim_matches(['"', ' ']).to_owned())
+    }
+
+    fn setting(&self, name: &str) -> String {
+        self.settings.get(name).cloned().unwrap_or_default()
+    }
+
+    pub fn saves(&self) -> bool {
+        !self.setting("save").is_empty()
+    }
+
+    /// Whether the next start would read the append-only file.
+    pub fn is_told_to_log(&self) -> bool {
+        self.told("appendonly").as_deref() == Some("yes")
+    }
+
+    /// What the next start would hold. One that is stopped in order saves first, where it saves at all.
+    pub fn next(&self, is_orderly: bool) -> Held {
+        if self.is_told_to_log() {
+            match self.log {
+                Log::Whole => self.held.clone(),
+                Log::Off | Log::Rewritten(_) => self.old_log.clone(),
+            }
+        } else if is_orderly && self.saves() {
+            self.held.clone()
+        } else {
+            self.file.clone()
+        }
+    }
+
+    /// Started anew: what its command says counts, and what is not on the disk is lost.
+    pub fn restart(&mut self, is_orderly: bool, now: Timestamp) {
+        let next = self.next(is_orderly);
+        if self.log == Log::Whole {
+            self.old_log = self.held.clone();
+        }
+        if is_orderly && self.saves() {
+            self.file = self.held.clone();
+        }
+        self.held = next;
+        let named = [
+            ("maxmemory", "0"),
+            ("maxmemory-policy", "noeviction"),
+            ("save", ""),
+            ("appendonly", "no"),
+            ("appendfsync", "everysec"),
+        ];
+        let values = named.map(|(name, otherwise)| {
+            let value = self.told(name).unwrap_or_else(|| otherwise.to_owned());
+            (name.to_owned(), value)
+        });
+        self.settings = BTreeMap::from(values);
+        self.log = if self.is_told_to_log() {
+            Log::Whole
+        } else {
+            Log::Off
+        };
+        (self.started_at, self.saved_at) = (now, now);
+        (self.saving, self.save_is_ill) = (None, false);
+    }
+
+    /// Begins a whole file; says no where something is being written.
+    pub fn save(&mut self, now: Timestamp) -> bool {
+        let is_free = self.saving.is_none() && !matches!(self.log, Log::Rewritten(_));
+        if is_free {
+            self.saving = Some((now + SAVE, self.held.clone()));
+        }
+        is_free
+    }
+
+    /// What is being written is written, or goes wrong.
+    pub fn tick(&mut self, now: Timestamp, is_ill: bool) {
+        if let Some((_, written)) = self.saving.take_if(|(until, _)| *until <= now) {
+            self.save_is_ill = is_ill;
+            if !is_ill {
+                (self.file, self.saved_at) = (written, now);
+            }
+        }
+        if matches!(self.log, Log::Rewritten(until) if until <= now) {
+            self.log = Log::Whole;
+        }
+    }
+
+    /// Makes a change; piece by piece at most so much of it.
+    pub fn perform(&mut self, change: &Change, now: Timestamp, most: usize) {
+        let mut noted = |name: String| {
+            let now = now.as_millisecond().to_string();
+            self.held.keys.insert(name, now);
+        };
+        match change {
+            Change::Set { key, .. } | Change::Unset { key } => noted(turned(key)),
+            Change::Warm { cache, .. } => noted(warmed(cache)),
+            _ => {}
+        }
         match change {
             Change::MaxActive { queue, to } => {
-                let lists = self.queues.get_mut(queue).unwrap();
+                let lists = self.held.queues.get_mut(queue).unwrap();
                 lists.meta.insert("concurrency".to_owned(), to.to_string());
             }
             Change::Pause {
                 queue,
                 layout,
                 reasons,
-            } => self
-                .queues
-                .get_mut(queue)
-                .unwrap()
-                .pause(*layout, reasons, now),
+            } => {
+                let lists = self.held.queues.get_mut(queue).unwrap();
+                lists.pause(*layout, reasons, now);
+            }
             Change::Resume { queue, layout, .. } => {
-                self.queues.get_mut(queue).unwrap().resume(*layout);
+                self.held.queues.get_mut(queue).unwrap().resume(*layout);
             }
             Change::Forget { queue } => {
-                let lists = self.queues.get_mut(queue).unwrap();
+                let lists = self.held.queues.get_mut(queue).unwrap();
                 lists
                     .meta
                     .retain(|field, _| !field.starts_with("reconciler:"));
             }
             Change::Set { key, value } => {
-                self.keys.insert(key.clone(), value.clone());
-                self.keys
-                    .insert(turned(key), now.as_millisecond().to_string());
+                self.held.keys.insert(key.clone(), value.clone());
             }
             Change::Unset { key } => {
-                self.keys.remove(key);
-                self.keys
-                    .insert(turned(key), now.as_millisecond().to_string());
+                self.held.keys.remove(key);
             }
             Change::Configure { values, .. } => {
                 for (name, value) in values {
-                    self.settings.insert((*name).to_owned(), value.clone());
+                    self.configure(name, value, now);
                 }
             }
-            Change::Clear { .. } | Change::Save | Change::Purge { .. } | Change::Warm { .. } => {
-                panic!("{change:?} is not played")
+            Change::Clear {
+                queue,
+                before,
+                archive,
+            } => {
+                let lists = self.held.queues.get_mut(queue).unwrap();
+                let gone = lists.clear(*before, most);
+                if archive.is_some() {
+                    self.archived.extend(gone);
+                }
+            }
+            Change::Purge {
+                cache,
+                pattern,
+                protect,
+            } => self.purge(cache, pattern, protect, now, most),
+            Change::Save => {
+                self.save(now);
+            }
+            Change::Warm { .. } => {}
+        }
+    }
+
+    fn configure(&mut self, name: &str, value: &str, now: Timestamp) {
+        if name == "appendonly" {
+            match (value, self.log) {
+                ("yes", Log::Off) => self.log = Log::Rewritten(now + REWRITE),
+                ("no", Log::Whole) => {
+                    (self.old_log, self.log) = (self.held.clone(), Log::Off);
+                }
+                ("no", _) => self.log = Log::Off,
+                _ => {}
+            }
+        }
+        self.settings.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Goes on where the last piece ended. A restart makes the note of that worthless.
+    fn purge(
+        &mut self,
+        cache: &str,
+        pattern: &str,
+        protect: &[String],
+        now: Timestamp,
+        most: usize,
+    ) {
+        let place = format!("reconciler:purging:{cache}");
+        let run = self.started_at.as_millisecond().to_string();
+        let note = self.held.keys.get(&place).cloned().unwrap_or_default();
+        let left: Vec<&str> = note.split(' ').collect();
+        let (since, from) = match left.as_slice() {
+            [other, since, from] if *other == run => {
+                ((*since).to_owned(), Some((*from).to_owned()))
+            }
+            _ => (now.as_millisecond().to_string(), None),
+        };
+        let fits = |pattern: &String, key: &str| glob::fits(pattern.as_bytes(), key.as_bytes());
+        let pattern = pattern.to_owned();
+        let found = self.held.keys.keys().filter(|key| {
+            fits(&pattern, key)
+                && from
+                    .as_ref()
+                    .is_none_or(|from| key.as_str() > from.as_str())
+        });
+        let page: Vec<String> = found.take(most).cloned().collect();
+        for key in &page {
+            if !protect.iter().any(|pattern| fits(pattern, key)) {
+                self.held.keys.remove(key);
+            }
+        }
+        match page.last() {
+            Some(last) if page.len() == most => {
+                let note = format!("{run} {since} {last}");
+                self.held.keys.insert(place, note);
+            }
+            _ => {
+                self.held.keys.insert(purged(cache), since);
+                self.held.keys.remove(&place);
             }
         }
     }
 
     pub fn look(&self, question: &Question) -> Shown {
-        let queues = question.queues.keys().map(|key| {
-            let shown = self.queues.get(key).map(Lists::shown);
+        let queues = question.queues.iter().map(|(key, before)| {
+            let shown = self.held.queues.get(key).map(|lists| lists.shown(*before));
             (key.clone(), Seen::Facts(shown.unwrap_or_default()))
         });
-        let setting = |name: &str| self.settings.get(name).cloned().unwrap_or_default();
         let keys = question.keys.iter();
-        let keys = keys.map(|key| (key.clone(), Seen::Facts(self.keys.get(key).cloned())));
+        let keys = keys.map(|key| (key.clone(), Seen::Facts(self.held.keys.get(key).cloned())));
+        let counts = question.counts.iter().map(|pattern| {
+            let all = self.held.keys.keys();
+            let fit = all.filter(|key| glob::fits(pattern.as_bytes(), key.as_bytes()));
+            let count = Count {
+                keys: fit.count() as u64,
+                is_whole: true,
+            };
+            (pattern.clone(), count)
+        });
         Shown {
             version: "7.0.15".to_owned(),
-            run_id: "model".to_owned(),
-            started_at: Timestamp::default(),
+            run_id: self.started_at.to_string(),
+            started_at: self.started_at,
             is_replica: false,
             has_file: false,
             latency: Duration::ZERO,
             memory: Memory {
-                max_bytes: setting("maxmemory").parse().unwrap_or_default(),
-                policy: setting("maxmemory-policy"),
+                max_bytes: self.setting("maxmemory").parse().unwrap_or_default(),
+                policy: self.setting("maxmemory-policy"),
                 ..Memory::default()
             },
             persistence: Persistence {
-                save: Some(setting("save")),
-                sync: Some(setting("appendfsync")),
-                append_only: setting("appendonly") == "yes",
-                append_only_is_whole: setting("appendonly") == "yes",
-                ..Persistence::default()
+                save: Some(self.setting("save")),
+                sync: Some(self.setting("appendfsync")),
+                append_only: self.log != Log::Off,
+                append_only_is_whole: self.log == Log::Whole,
+                saved_at: self.saved_at,
+                save_is_well: !self.save_is_ill,
+                is_saving: self.saving.is_some(),
+                unsaved_changes: u64::from(self.held != self.file),
             },
             queues: queues.collect(),
             keys: keys.collect(),
-            counts: BTreeMap::new(),
+            counts: counts.collect(),
         }
     }
 }
@@ -185,138 +343,8 @@ impl Dice {
             .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % sides
     }
-}
 
-fn drawn(dice: &mut Dice) -> Change {
-    let queue = key("mail");
-    let layout = if dice.roll(3) == 0 {
-        Layout::V6
-    } else {
-        Layout::Legacy
-    };
-    let reasons = ["Maintenance/site", "Queue/mail", "Redis/main"];
-    match dice.roll(8) {
-        0 => Change::MaxActive {
-            queue,
-            to: 1 + dice.roll(9),
-        },
-        1 | 2 => Change::Pause {
-            queue,
-            layout,
-            reasons: reasons
-                .iter()
-                .filter(|_| dice.roll(2) == 0)
-                .map(|it| (*it).to_owned())
-                .collect(),
-        },
-        3 | 4 => Change::Resume {
-            queue,
-            layout,
-            is_ours: true,
-        },
-        5 => Change::Forget { queue },
-        6 => {
-            let (name, value) = [
-                ("maxmemory", "419430400"),
-                ("maxmemory", "0"),
-                ("maxmemory-policy", "allkeys-lru"),
-                ("maxmemory-policy", "noeviction"),
-                ("save", "3600 1"),
-                ("appendfsync", "always"),
-            ][dice.roll(6) as usize];
-            Change::Configure {
-                values: vec![(name, value.to_owned())],
-                has_file: false,
-            }
-        }
-        _ if dice.roll(2) == 0 => Change::Unset {
-            key: "closed".to_owned(),
-        },
-        _ => Change::Set {
-            key: "closed".to_owned(),
-            value: "true".to_owned(),
-        },
+    pub fn one_in(&mut self, sides: u64) -> bool {
+        self.roll(sides) == 0
     }
-}
-
-#[tokio::test]
-async fn the_model_does_what_a_real_server_does() {
-    let server = Server::start().await;
-    let mut model = Model::default();
-    let mut meta = BTreeMap::new();
-    for (field, value) in [("opts.maxLenEvents", "10000"), ("version", "bullmq:5.81.5")] {
-        server
-            .run::<()>(&format!("HSET bull:mail:meta {field} {value}"))
-            .await;
-        meta.insert(field.to_owned(), value.to_owned());
-    }
-    let lists = Lists {
-        meta,
-        ..Lists::default()
-    };
-    model.queues.insert(key("mail"), lists);
-    let seed = u64::from(server.port);
-    let mut dice = Dice(seed);
-    for turn in 0..400 {
-        let lists = model.queues.get_mut(&key("mail")).unwrap();
-        match dice.roll(5) {
-            0 | 1 => {
-                let before = lists.paused.len();
-                lists.add(turn, Layout::Legacy);
-                let list = if lists.paused.len() > before {
-                    "paused"
-                } else {
-                    "wait"
-                };
-                server
-                    .run::<()>(&format!("LPUSH bull:mail:{list} {turn}"))
-                    .await;
-            }
-            2 if dice.roll(2) == 0 => {
-                lists.meta.insert("paused".to_owned(), "1".to_owned());
-                server.run::<()>("HSET bull:mail:meta paused 1").await;
-            }
-            2 => {
-                lists.meta.remove("paused");
-                server.run::<()>("HDEL bull:mail:meta paused").await;
-            }
-            _ => {
-                let change = drawn(&mut dice);
-                model.perform(&change, Timestamp::default());
-                server.perform(change).await.unwrap();
-            }
-        }
-        let lists = &model.queues[&key("mail")];
-        let ids = |list: &[u64]| list.iter().map(u64::to_string).collect::<Vec<String>>();
-        let wait: Vec<String> = server.run("LRANGE bull:mail:wait 0 -1").await;
-        let paused: Vec<String> = server.run("LRANGE bull:mail:paused 0 -1").await;
-        assert_eq!(
-            (wait, paused),
-            (ids(&lists.wait), ids(&lists.paused)),
-            "{seed} {turn}"
-        );
-        let (mut real, mut modelled) = (server.queue("mail").await, lists.shown());
-        for shown in [&mut real, &mut modelled] {
-            shown.oldest_waiting = None;
-            shown.workers = None;
-            if let Some(pause) = &mut shown.pause {
-                pause.since = Timestamp::default();
-            }
-        }
-        assert_eq!(real, modelled, "{seed} {turn}");
-    }
-    let asked = question(&[]);
-    let real = server.look(&asked).await;
-    let (real, modelled) = (real.facts().unwrap(), model.look(&asked));
-    assert_eq!(real.memory.max_bytes, modelled.memory.max_bytes, "{seed}");
-    for (name, there) in [
-        ("maxmemory-policy", &real.memory.policy),
-        ("save", real.persistence.save.as_ref().unwrap()),
-        ("appendfsync", real.persistence.sync.as_ref().unwrap()),
-    ] {
-        let set = model.settings.get(name);
-        assert!(set.is_none_or(|set| set == there), "{seed} {name}");
-    }
-    let closed: Option<String> = server.run("GET closed").await;
-    assert_eq!(closed.as_ref(), model.keys.get("closed"));
 }

@@ -1,344 +1,213 @@
-//! Queues settle on what git says whatever happens, by simulation from seeds: servers that are away, answers that get lost, processes that die,
-//! people who pause and let go on by hand.
+//! Redis servers and queues settle on what git says whatever happens, by simulation from seeds: servers that are away or lose their memory, answers that
+//! get lost, processes that die, purges that are cut half way, people who pause, let go on and restart by hand.
 
-use super::model::{Dice, Lists, Model};
-use super::server::key;
-use crate::worlds::Written;
-use async_trait::async_trait;
-use jiff::SignedDuration;
+mod bent;
+mod hands;
+mod laws;
+mod stage;
+mod wish;
+
+use super::model::Dice;
+use bent::Bent;
+use jiff::Timestamp;
+use laws::{End, broken};
 use reconciler::clock::Clock;
-use reconciler::interrupt::interrupt;
-use reconciler::manifest::{Desired, load};
+use reconciler::interrupt::{Interrupt, interrupt};
+use reconciler::manifest::Desired;
+use reconciler::plan::Standing;
+use reconciler::plan::drift::{Content, Course};
 use reconciler::plan::gate::Memory;
-use reconciler::plan::write::{What, Write};
-use reconciler::providers::{Provider, Scope, Secrets};
-use reconciler::reconcile::Pass;
-use reconciler::source::Files;
+use reconciler::providers::Secrets;
+use reconciler::reconcile::{Looked, Pass};
 use reconciler::world::health::NOBODY_ASKS;
-use reconciler::world::page::Page;
-use reconciler::world::redis::{Change, Layout};
-use reconciler::world::{Failure, Question, Seen, World};
-use std::collections::{BTreeMap, BTreeSet};
+use stage::{Played, Stage, Stand};
 use std::sync::Mutex;
 use std::time::Duration;
+use wish::Wish;
 
 const SEEDS: u64 = 1_500;
 
-/// What git asks for in one commit.
-#[derive(Debug, Clone, Copy)]
-struct Wish {
-    max_active: Option<u64>,
-    paused: Option<bool>,
-    is_closed: bool,
-    pauses: bool,
-    /// What the server may hold, and whether it keeps every change.
-    holds: Option<u64>,
-    keeps: Option<bool>,
+/// One schedule.
+struct Play {
+    stage: Stage,
+    memory: Memory,
+    secrets: Secrets,
+    interrupt: Interrupt,
 }
 
-impl Wish {
-    fn drawn(dice: &mut Dice) -> Wish {
-        Wish {
-            max_active: (dice.roll(2) == 0).then(|| 1 + dice.roll(5)),
-            paused: [None, Some(true), Some(false)][dice.roll(3) as usize],
-            is_closed: dice.roll(2) == 0,
-            pauses: dice.roll(4) > 0,
-            holds: (dice.roll(2) == 0).then(|| 100 + dice.roll(3)),
-            keeps: (dice.roll(2) == 0).then_some(true),
-        }
-    }
+/// A controller has just begun: what comes due by itself is its work, and nothing is known of what came by itself.
+fn begun(now: Timestamp) -> Memory {
+    let mut memory = Memory::writing_since(now);
+    let content = Content {
+        digest: "now".to_owned(),
+        committed_at: None,
+    };
+    memory.follow(Course::default(), content);
+    memory
+}
 
-    fn reasons(&self) -> BTreeSet<String> {
-        let own = (self.paused == Some(true)).then_some("Queue/mail");
-        let closed = (self.is_closed && self.pauses).then_some("Maintenance/site");
-        own.into_iter().chain(closed).map(str::to_owned).collect()
+impl Play {
+    async fn pass(&mut self, desired: &Desired) -> Looked {
+        let pass = Pass {
+            desired,
+            provider: &self.stage,
+            secrets: &self.secrets,
+            health: &NOBODY_ASKS,
+            clock: &self.stage.clock,
+        };
+        let looked = pass.look(&self.memory).await.unwrap();
+        pass.act(&looked, &mut self.memory, &self.interrupt).await;
+        looked
     }
 
     fn desired(&self) -> Desired {
-        let field = |name: &str, value: Option<String>| {
-            value
-                .map(|value| format!(", {name}: {value}"))
-                .unwrap_or_default()
-        };
-        let head = "---\napiVersion: reconciler/v1alpha1\nkind: ";
-        let text = [
-            "apiVersion: reconciler/v1alpha1\nkind: Environment\nmetadata: { name: production }\nspec: { railway: { project: p, environment: e } }\n".to_owned(),
-            format!("{head}Service\nmetadata: {{ name: web }}\nspec: {{ image: \"app:1\" }}\n"),
-            format!(
-                "{head}Redis\nmetadata: {{ name: main }}\nspec: {{ service: redis{}{} }}\n",
-                field("memory", self.holds.map(|most| format!("{{ max: {most}MiB, policy: noeviction }}"))),
-                field("persistence", self.keeps.map(|keeps| format!("{{ save: 3600 1, appendOnly: {keeps} }}"))),
-            ),
-            format!(
-                "{head}Queue\nmetadata: {{ name: mail }}\nspec: {{ redis: main, library: bullmq{}{} }}\n",
-                field("maxActive", self.max_active.map(|most| most.to_string())),
-                field("paused", self.paused.map(|paused| paused.to_string())),
-            ),
-            format!(
-                "{head}Maintenance\nmetadata: {{ name: site }}\nspec: {{ enabled: {}, services: [web], by: {{ key: closed, redis: main }}, pause: [{}], until: 2027-01-01T00:00:00Z, page: {{ closed: {{ status: 503 }}, open: {{ status: 200 }} }} }}\n",
-                self.is_closed,
-                if self.pauses { "mail" } else { "" },
-            ),
-        ];
-        let files = Files {
-            directory: String::new(),
-            texts: BTreeMap::from([("all.yaml".into(), text.concat().into())]),
-        };
-        load(&files, "2026-11-23T02:00:00Z".parse().unwrap()).unwrap()
-    }
-}
-
-struct Stage {
-    model: Mutex<Model>,
-    dice: Mutex<Dice>,
-    clock: Clock,
-    /// Whether every pause is made as version 6 does: what the laws must catch.
-    is_bent: bool,
-    /// Of a hundred exchanges, how many go wrong.
-    faults: Mutex<u64>,
-}
-
-impl Stage {
-    fn fails(&self) -> bool {
-        let most = *self.faults.lock().unwrap();
-        self.dice.lock().unwrap().roll(100) < most
+        let (stand, now) = self.stage.now();
+        stand.wish.desired(&stand.consents, now)
     }
 
-    fn railway(&self) -> World {
-        let text = "{ now: 2026-11-23T02:00:00Z, services: { web: { image: \"app:1\", domains: [shop.example], newest: { id: d1, status: SUCCESS, at: 2026-11-20T09:00:00Z, image: \"app:1\" } } } }";
-        serde_yaml::from_str::<Written>(text).unwrap().world()
-    }
-
-    /// What people and the application do.
-    fn act(&self, job: u64, layout: Layout) {
-        let mut model = self.model.lock().unwrap();
-        let lists = model.queues.get_mut(&key("mail")).unwrap();
-        let mut dice = self.dice.lock().unwrap();
-        lists.add(job, layout);
-        match dice.roll(8) {
-            0 => {
-                lists.meta.insert("paused".to_owned(), "1".to_owned());
+    /// Somebody reads the plan, and consents to what may be lost.
+    fn consent(&self, looked: &Looked) -> bool {
+        let (mut stand, _) = self.stage.now();
+        let many = stand.consents.len();
+        if stand.wish.consents {
+            for wanted in looked.plan.approvals.values() {
+                let document = wanted.document(looked.plan.consent_until);
+                stand.consents.insert(wanted.digest.clone(), document);
             }
-            1 => {
-                lists.meta.remove("paused");
-            }
-            2 => {
-                let value = ["abc", "7", "0"][dice.roll(3) as usize];
-                lists
-                    .meta
-                    .insert("concurrency".to_owned(), value.to_owned());
-            }
-            3 => {
-                model.keys.remove("closed");
-            }
-            4 => {
-                model
-                    .settings
-                    .insert("maxmemory".to_owned(), "7".to_owned());
-            }
-            _ => {}
         }
-    }
-}
-
-#[async_trait]
-impl Provider for Stage {
-    async fn observe(&self, _: &Scope) -> Result<World, Failure> {
-        Ok(self.railway())
+        stand.consents.len() > many
     }
 
-    async fn answer(&self, world: &mut World, questions: &BTreeSet<Question>) {
-        for question in questions {
-            match question {
-                Question::Redis(question) => {
-                    let shown = if self.fails() {
-                        Seen::Unseen("Redis/main does not answer".to_owned())
-                    } else {
-                        Seen::Facts(self.model.lock().unwrap().look(question))
-                    };
-                    world.redis.insert(question.of.name.clone(), shown);
-                }
-                Question::Page(question) => {
-                    let is_closed = self.model.lock().unwrap().keys.contains_key("closed");
-                    let page = Page {
-                        status: if is_closed { 503 } else { 200 },
-                        body: String::new(),
-                    };
-                    world.pages.insert(question.url.clone(), Seen::Facts(page));
-                }
-                Question::Railway(_) => {}
+    /// A commit, and what happens while it is in force.
+    async fn live(&mut self, turns: u64) {
+        let mut desired = self.desired();
+        for _ in 0..turns {
+            let (mut stand, now) = self.stage.now();
+            stand.act(now);
+            let pause = Duration::from_secs(5 + stand.dice.roll(12));
+            let dies = stand.dice.one_in(10);
+            drop(stand);
+            let looked = self.pass(&desired).await;
+            if self.consent(&looked) {
+                desired = self.desired();
             }
+            if dies {
+                self.memory = begun(self.stage.clock.now());
+            }
+            self.stage.clock.sleep(pause).await;
         }
     }
 
-    async fn perform(&self, _: &World, write: &Write, _: &Secrets) -> Result<(), Failure> {
-        let What::Redis(action) = &write.what else {
-            panic!("{:?}: nothing of Railway differs", write.what)
-        };
-        let (is_lost, is_done) = (self.fails(), self.dice.lock().unwrap().roll(2) == 0);
-        if !is_lost || is_done {
-            let now = self.clock.now();
-            let change = match action.change.clone() {
-                Change::Pause { queue, reasons, .. } if self.is_bent => Change::Pause {
-                    queue,
-                    layout: Layout::V6,
-                    reasons,
-                },
-                change => change,
-            };
-            self.model.lock().unwrap().perform(&change, now);
+    /// Nothing goes wrong any more, and nobody touches anything; answers when the last look was, where it became quiet.
+    async fn rest(&mut self) -> (Timestamp, bool) {
+        self.stage.now().0.faults = 0;
+        self.memory = begun(self.stage.clock.now());
+        let mut desired = self.desired();
+        let (mut quiet, mut at) = (0, self.stage.clock.now());
+        for _ in 0..90 {
+            let (mut stand, now) = self.stage.now();
+            stand.calm(now);
+            drop(stand);
+            at = now;
+            let looked = self.pass(&desired).await;
+            if self.consent(&looked) {
+                desired = self.desired();
+            }
+            let plan = &looked.plan;
+            let is_quiet = plan.writes.is_empty()
+                && !matches!(plan.standing(), Standing::Waiting | Standing::Unseen);
+            quiet = if is_quiet { quiet + 1 } else { 0 };
+            if quiet == 6 {
+                break;
+            }
+            self.stage.clock.sleep(Duration::from_secs(5)).await;
         }
-        match (is_lost, is_done) {
-            (false, _) => Ok(()),
-            (true, true) => Err(Failure::Unclear("no answer".to_owned())),
-            (true, false) => Err(Failure::Passing("not sent".to_owned())),
-        }
+        (at, quiet >= 6)
     }
 }
 
-async fn play(seed: u64, is_bent: bool) -> Result<(), String> {
+async fn play(seed: u64, bent: Option<Bent>) -> Result<Played, (&'static str, String)> {
     let clock = Clock::counted("2026-11-23T02:00:00Z".parse().unwrap(), seed);
     let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    let version = ["bullmq:5.81.5", "bullmq:6.7.0"][dice.roll(2) as usize];
-    let layout = if version.contains(":6") {
-        Layout::V6
-    } else {
-        Layout::Legacy
+    let now = clock.now();
+    let first = Wish::drawn(&mut dice, None, now);
+    let stand = Stand::new(dice, first, bent, now);
+    let (_stop, interrupt) = interrupt();
+    let mut play = Play {
+        stage: Stage {
+            clock,
+            stand: Mutex::new(stand),
+        },
+        memory: begun(now),
+        secrets: Secrets::new(),
+        interrupt,
     };
-    let mut model = Model::default();
-    let lists = Lists {
-        meta: BTreeMap::from([("version".to_owned(), version.to_owned())]),
-        ..Lists::default()
-    };
-    model.queues.insert(key("mail"), lists);
-    let wishes: Vec<Wish> = (0..3).map(|_| Wish::drawn(&mut dice)).collect();
-    let stage = Stage {
-        model: Mutex::new(model),
-        dice: Mutex::new(dice),
-        clock: clock.clone(),
-        is_bent,
-        faults: Mutex::new(25),
-    };
-    let (secrets, (_stop, interrupt)) = (Secrets::new(), interrupt());
-    let mut memory = Memory::writing_since(clock.now());
-    let mut jobs = 0;
-    for wish in &wishes {
-        let desired = wish.desired();
-        let pass = Pass {
-            desired: &desired,
-            provider: &stage,
-            secrets: &secrets,
-            health: &NOBODY_ASKS,
-            clock: &clock,
-        };
-        let turns = stage.dice.lock().unwrap().roll(6);
-        for _ in 0..turns {
-            jobs += 1;
-            stage.act(jobs, layout);
-            let looked = pass.look(&memory).await.unwrap();
-            pass.act(&looked, &mut memory, &interrupt).await;
-            if stage.dice.lock().unwrap().roll(10) == 0 {
-                memory = Memory::writing_since(clock.now());
-            }
-            clock.sleep(Duration::from_secs(5)).await;
+    let mut wishes = Vec::new();
+    for commit in 0..3 {
+        let (mut stand, now) = play.stage.now();
+        if commit > 0 {
+            let before = stand.wish;
+            stand.wish = Wish::drawn(&mut stand.dice, Some(&before), now);
+            stand.consents.clear();
         }
+        wishes.push(stand.wish);
+        let turns = stand.dice.roll(14);
+        drop(stand);
+        play.live(turns).await;
     }
-    // Nothing goes wrong any more, and nobody touches anything.
-    *stage.faults.lock().unwrap() = 0;
-    clock.jump(SignedDuration::from_hours(2));
-    let wish = wishes[2];
-    let desired = wish.desired();
-    let pass = Pass {
-        desired: &desired,
-        provider: &stage,
-        secrets: &secrets,
-        health: &NOBODY_ASKS,
-        clock: &clock,
+    let (at, is_quiet) = play.rest().await;
+    let (stand, _) = play.stage.now();
+    let end = End {
+        model: &stand.model,
+        ledger: &stand.ledger,
+        wish: &stand.wish,
+        layout: stand.layout,
+        at,
+        is_given_up: !stand.consents.is_empty(),
+        is_quiet,
     };
-    let mut quiet = 0;
-    for _ in 0..12 {
-        let looked = pass.look(&memory).await.unwrap();
-        quiet = if looked.plan.writes.is_empty() {
-            quiet + 1
-        } else {
-            0
-        };
-        pass.act(&looked, &mut memory, &interrupt).await;
-        clock.sleep(Duration::from_secs(5)).await;
+    match broken(&end) {
+        Some(law) => Err((
+            law,
+            format!("{seed}: {law}: {wishes:#?} {:#?}", stand.model),
+        )),
+        None => Ok(stand.played),
     }
-    let model = stage.model.lock().unwrap();
-    match broken(&model, wish, layout, jobs).or((quiet < 6).then_some("it goes on writing")) {
-        Some(law) => Err(format!("{seed}: {law}: {wishes:?} {model:?}")),
-        None => Ok(()),
-    }
-}
-
-/// The law that does not hold once all is quiet.
-fn broken(model: &Model, wish: Wish, layout: Layout, jobs: u64) -> Option<&'static str> {
-    let lists = &model.queues[&key("mail")];
-    let reasons: Vec<String> = wish.reasons().into_iter().collect();
-    let ours = lists.meta.get("reconciler:paused-for");
-    let kept: BTreeSet<u64> = lists.wait.iter().chain(&lists.paused).copied().collect();
-    let is_twice = lists.wait.len() + lists.paused.len() != kept.len();
-    let is = |name: &str, value: String| model.settings.get(name) == Some(&value);
-    let limit = |most: u64| lists.meta.get("concurrency") == Some(&most.to_string());
-    let laws = [
-        (
-            "only what has a reason is ours",
-            if reasons.is_empty() {
-                ours.is_none()
-            } else {
-                ours == Some(&reasons.join("\n"))
-            },
-        ),
-        (
-            "what has a reason is paused",
-            reasons.is_empty() || lists.is_paused(),
-        ),
-        (
-            "`paused: false` lets it go on",
-            !reasons.is_empty() || wish.paused != Some(false) || !lists.is_paused(),
-        ),
-        (
-            "a queue that we paused is not mixed",
-            reasons.is_empty() || layout == Layout::V6 || lists.wait.is_empty(),
-        ),
-        (
-            "the limit is as git says",
-            wish.max_active.is_none_or(limit),
-        ),
-        (
-            "it is closed as git says",
-            model.keys.contains_key("closed") == wish.is_closed,
-        ),
-        (
-            "it holds as much as git says",
-            wish.holds
-                .is_none_or(|most| is("maxmemory", (most << 20).to_string())),
-        ),
-        (
-            "it keeps what git says",
-            wish.keeps.is_none() || is("appendonly", "yes".to_owned()),
-        ),
-        ("no job is lost", kept == (1..=jobs).collect()),
-        ("no job is there twice", !is_twice),
-    ];
-    laws.iter().find(|(_, holds)| !holds).map(|(law, _)| *law)
 }
 
 #[tokio::test(start_paused = true)]
-async fn queues_settle_on_what_git_says_and_stay_there() {
+async fn servers_and_queues_settle_on_what_git_says_and_stay_there() {
+    let mut all = Played::default();
     for seed in 0..SEEDS {
-        play(seed, false).await.unwrap();
+        let played = play(seed, None)
+            .await
+            .unwrap_or_else(|(_, words)| panic!("{words}"));
+        all.faults += played.faults;
+        all.restarts += played.restarts;
+        all.others += played.others;
+        all.purges += played.purges;
+        all.clears += played.clears;
     }
-    println!("queues: {SEEDS} schedules of queues settled");
+    println!(
+        "queues: {SEEDS} schedules of servers and queues settled, with {} faults, {} restarts of ours and {} of others, {} pieces of purges and {} of clearings",
+        all.faults, all.restarts, all.others, all.purges, all.clears
+    );
+    assert!(all.restarts > 50 && all.purges > 50 && all.clears > 50);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broken_executor_is_caught() {
-    let mut caught = 0;
-    for seed in 0..40 {
-        caught += usize::from(play(seed, true).await.is_err());
+async fn every_broken_executor_is_caught_by_its_law() {
+    for (bent, law) in Bent::ALL {
+        let mut found = 0;
+        for seed in 0..200 {
+            match play(seed, Some(bent)).await {
+                Err((broken, _)) if broken == law => found += 1,
+                Err(_) | Ok(_) => {}
+            }
+            if found > 0 {
+                break;
+            }
+        }
+        assert!(found > 0, "{bent:?} breaks `{law}` unseen");
     }
-    assert!(caught > 0);
 }
