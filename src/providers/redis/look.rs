@@ -198,6 +198,8 @@ impl<'a> Info<'a> {
 
     fn persistence(&self) -> Persistence {
         let append_only = self.is("aof_enabled");
+        // One that was started with an empty file has had nothing to rewrite.
+        let has_base = self.number::<u64>("aof_base_size") > 0 || self.text("aof_rewrites") == "0";
         Persistence {
             save: None,
             append_only,
@@ -206,7 +208,7 @@ impl<'a> Info<'a> {
                 && !self.is("aof_rewrite_in_progress")
                 && !self.is("aof_rewrite_scheduled")
                 && self.text("aof_last_bgrewrite_status") == "ok"
-                && self.number::<u64>("aof_base_size") > 0,
+                && has_base,
             saved_at: seconds(self.number("rdb_last_save_time")),
             save_is_well: self.text("rdb_last_bgsave_status") == "ok",
             is_saving: self.is("rdb_bgsave_in_progress"),

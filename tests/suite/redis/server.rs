@@ -15,6 +15,8 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 pub struct Server {
     child: Child,
@@ -64,15 +66,21 @@ impl Server {
 
     async fn is_up(&self) {
         for _ in 0..200 {
-            if tokio::net::TcpStream::connect(("127.0.0.1", self.port))
-                .await
-                .is_ok()
-            {
+            if matches!(self.ping().await, Ok(answer) if !answer.starts_with("-LOADING")) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         panic!("no redis-server came up: `tests/ready.sh test` installs one");
+    }
+
+    /// What it answers first, whether it lets anybody in or not.
+    async fn ping(&self) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
+        stream.write_all(b"PING\r\n").await?;
+        let mut answer = [0; 64];
+        let length = stream.read(&mut answer).await?;
+        Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
     }
 
     pub fn url(&self) -> String {

@@ -41,6 +41,19 @@ async fn settings_are_applied_to_what_runs() {
 }
 
 #[tokio::test]
+async fn a_server_that_was_started_with_the_append_only_file_has_it_whole() {
+    let mut server = Server::with(&["--appendonly", "yes"]).await;
+    for _ in 0..2 {
+        server.run::<()>("SET a b").await;
+        let seen = server.look(&question(&[])).await;
+        let kept = &seen.facts().unwrap().persistence;
+        assert!(kept.append_only && kept.append_only_is_whole, "{kept:?}");
+        server.restart().await;
+    }
+    assert_eq!(server.run::<String>("GET a").await, "b");
+}
+
+#[tokio::test]
 async fn a_save_is_seen_when_it_is_done() {
     let server = Server::start().await;
     server.run::<()>("SET a b").await;

@@ -61,32 +61,32 @@ impl Play {
     }
 
     fn desired(&self) -> Desired {
-        let (stand, now) = self.stage.now();
-        stand.wish.desired(&stand.consents, now)
+        self.stage
+            .with(|stand, now| stand.wish.desired(&stand.consents, now))
     }
 
     /// Somebody reads the plan, and consents to what may be lost.
     fn consent(&self, looked: &Looked) -> bool {
-        let (mut stand, _) = self.stage.now();
-        let many = stand.consents.len();
-        if stand.wish.consents {
-            for wanted in looked.plan.approvals.values() {
+        self.stage.with(|stand, _| {
+            let many = stand.consents.len();
+            let wanted = looked.plan.approvals.values();
+            for wanted in wanted.filter(|_| stand.wish.consents) {
                 let document = wanted.document(looked.plan.consent_until);
                 stand.consents.insert(wanted.digest.clone(), document);
             }
-        }
-        stand.consents.len() > many
+            stand.consents.len() > many
+        })
     }
 
     /// A commit, and what happens while it is in force.
     async fn live(&mut self, turns: u64) {
         let mut desired = self.desired();
         for _ in 0..turns {
-            let (mut stand, now) = self.stage.now();
-            stand.act(now);
-            let pause = Duration::from_secs(5 + stand.dice.roll(12));
-            let dies = stand.dice.one_in(10);
-            drop(stand);
+            let (pause, dies) = self.stage.with(|stand, now| {
+                stand.act(now);
+                let pause = Duration::from_secs(5 + stand.dice.roll(12));
+                (pause, stand.dice.one_in(10))
+            });
             let looked = self.pass(&desired).await;
             if self.consent(&looked) {
                 desired = self.desired();
@@ -100,15 +100,13 @@ impl Play {
 
     /// Nothing goes wrong any more, and nobody touches anything; answers when the last look was, where it became quiet.
     async fn rest(&mut self) -> (Timestamp, bool) {
-        self.stage.now().0.faults = 0;
+        self.stage.with(|stand, _| stand.faults = 0);
         self.memory = begun(self.stage.clock.now());
         let mut desired = self.desired();
         let (mut quiet, mut at) = (0, self.stage.clock.now());
         for _ in 0..90 {
-            let (mut stand, now) = self.stage.now();
-            stand.calm(now);
-            drop(stand);
-            at = now;
+            self.stage.with(|stand, now| stand.calm(now));
+            at = self.stage.clock.now();
             let looked = self.pass(&desired).await;
             if self.consent(&looked) {
                 desired = self.desired();
@@ -144,35 +142,36 @@ async fn play(seed: u64, bent: Option<Bent>) -> Result<Played, (&'static str, St
     };
     let mut wishes = Vec::new();
     for commit in 0..3 {
-        let (mut stand, now) = play.stage.now();
-        if commit > 0 {
-            let before = stand.wish;
-            stand.wish = Wish::drawn(&mut stand.dice, Some(&before), now);
-            stand.consents.clear();
-        }
-        wishes.push(stand.wish);
-        let turns = stand.dice.roll(14);
-        drop(stand);
+        let (wish, turns) = play.stage.with(|stand, now| {
+            if commit > 0 {
+                let before = stand.wish;
+                stand.wish = Wish::drawn(&mut stand.dice, Some(&before), now);
+                stand.consents.clear();
+            }
+            (stand.wish, stand.dice.roll(14))
+        });
+        wishes.push(wish);
         play.live(turns).await;
     }
     let (at, is_quiet) = play.rest().await;
-    let (stand, _) = play.stage.now();
-    let end = End {
-        model: &stand.model,
-        ledger: &stand.ledger,
-        wish: &stand.wish,
-        layout: stand.layout,
-        at,
-        is_given_up: !stand.consents.is_empty(),
-        is_quiet,
-    };
-    match broken(&end) {
-        Some(law) => Err((
-            law,
-            format!("{seed}: {law}: {wishes:#?} {:#?}", stand.model),
-        )),
-        None => Ok(stand.played),
-    }
+    play.stage.with(|stand, _| {
+        let end = End {
+            model: &stand.model,
+            ledger: &stand.ledger,
+            wish: &stand.wish,
+            layout: stand.layout,
+            at,
+            is_given_up: !stand.consents.is_empty(),
+            is_quiet,
+        };
+        match broken(&end) {
+            Some(law) => Err((
+                law,
+                format!("{seed}: {law}: {wishes:#?} {:#?}", stand.model),
+            )),
+            None => Ok(stand.played),
+        }
+    })
 }
 
 #[tokio::test(start_paused = true)]

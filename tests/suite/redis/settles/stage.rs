@@ -16,7 +16,7 @@ use reconciler::world::railway;
 use reconciler::world::redis::{Change, Layout, Question as Asked};
 use reconciler::world::{Failure, Question, Seen, World};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::Mutex;
 use std::time::Duration;
 
 /// A deployment of the service that the server runs in, on its way.
@@ -206,6 +206,24 @@ impl Stand {
         Seen::Facts(shown)
     }
 
+    fn answer(&mut self, world: &mut World, question: &Question, now: Timestamp) {
+        match question {
+            Question::Redis(question) => {
+                let shown = self.shown(question, now);
+                world.redis.insert(question.of.name.clone(), shown);
+            }
+            Question::Page(question) => {
+                let is_closed = self.model.held.keys.contains_key("closed");
+                let page = Page {
+                    status: if is_closed { 503 } else { 200 },
+                    body: String::new(),
+                };
+                world.pages.insert(question.url.clone(), Seen::Facts(page));
+            }
+            Question::Railway(_) => {}
+        }
+    }
+
     /// The restart of its service.
     fn redeploy(&mut self, now: Timestamp) -> Result<(), Failure> {
         let (is_lost, is_done) = (self.fails(), self.dice.one_in(2));
@@ -306,52 +324,39 @@ fn answered(is_lost: bool, is_done: bool) -> Result<(), Failure> {
 }
 
 impl Stage {
-    /// The stand as it is now.
-    pub fn now(&self) -> (MutexGuard<'_, Stand>, Timestamp) {
+    /// Does something with the stand as it is now.
+    pub fn with<T>(&self, what: impl FnOnce(&mut Stand, Timestamp) -> T) -> T {
         let now = self.clock.now();
         let mut stand = self.stand.lock().unwrap();
         stand.tick(now);
-        (stand, now)
+        what(&mut stand, now)
     }
 }
 
 #[async_trait]
 impl Provider for Stage {
     async fn observe(&self, _: &Scope) -> Result<World, Failure> {
-        let (mut stand, _) = self.now();
-        stand.is_another = false;
-        Ok(stand.railway())
+        self.with(|stand, _| {
+            stand.is_another = false;
+            Ok(stand.railway())
+        })
     }
 
     async fn answer(&self, world: &mut World, questions: &BTreeSet<Question>) {
-        let (mut stand, now) = self.now();
-        for question in questions {
-            match question {
-                Question::Redis(question) => {
-                    let shown = stand.shown(question, now);
-                    world.redis.insert(question.of.name.clone(), shown);
-                }
-                Question::Page(question) => {
-                    let is_closed = stand.model.held.keys.contains_key("closed");
-                    let page = Page {
-                        status: if is_closed { 503 } else { 200 },
-                        body: String::new(),
-                    };
-                    world.pages.insert(question.url.clone(), Seen::Facts(page));
-                }
-                Question::Railway(_) => {}
+        self.with(|stand, now| {
+            for question in questions {
+                stand.answer(world, question, now);
             }
-        }
+        });
     }
 
     async fn perform(&self, _: &World, write: &Write, _: &Secrets) -> Result<(), Failure> {
-        let (mut stand, now) = self.now();
-        match &write.what {
+        self.with(|stand, now| match &write.what {
             What::Redis(action) => stand.perform(&action.change, now),
             What::One(railway::Action::Redeploy { service, .. }) if service.name == "redis" => {
                 stand.redeploy(now)
             }
             other => panic!("{other:?}: nothing else of Railway differs"),
-        }
+        })
     }
 }
