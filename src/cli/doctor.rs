@@ -1,5 +1,7 @@
 //! `reconciler doctor`: what is there, what is missing, and what to do about it.
 
+mod servers;
+
 use super::Exit;
 use super::live;
 use super::screen::Screen;
@@ -284,6 +286,7 @@ async fn environment(
                 "",
             );
             push(checks, Grade::Good, text::summary(&looked.plan), "");
+            servers::servers(desired.documents(), &looked.world, checks);
         }
         Err(Failure::Denied(words)) => push(
             checks,

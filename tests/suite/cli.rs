@@ -1,6 +1,7 @@
 //! The real binary as people and pipelines meet it: exit codes, what stands on stdout and on stderr, signals, secrets, terminals, workflows.
 
 mod bad;
+mod doctor;
 mod good;
 mod killed;
 mod night;
