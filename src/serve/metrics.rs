@@ -1,5 +1,7 @@
 //! What Prometheus reads, under the names that people's dashboards know. What stands in a view is read from the board when it is asked for.
 
+mod queues;
+
 use super::board::Board;
 use crate::status::view::{ConditionKind, Truth, View};
 use jiff::Timestamp;
@@ -351,6 +353,9 @@ impl Collector for Shown {
                 (named(view), count(held))
             }),
         )?;
+        let figures: Vec<queues::Figures> =
+            views.iter().map(|view| queues::Figures::of(view)).collect();
+        queues::encode(&figures, &mut out)?;
         family(
             &mut out,
             "reconciler_leader_election_master_status",

@@ -51,6 +51,8 @@ pub struct RedisShows {
     pub save: Option<String>,
     /// When the last whole file was written.
     pub saved_at: String,
+    /// Whether the last attempt at one went well.
+    pub save_is_well: bool,
     /// Changes since.
     pub unsaved_changes: u64,
     /// How long its answer took, in milliseconds.
@@ -194,6 +196,7 @@ fn server_status(name: &str, server: &Server) -> RedisStatus {
             append_only: kept.append_only,
             save: kept.save.clone(),
             saved_at: seconds(kept.saved_at),
+            save_is_well: kept.save_is_well,
             unsaved_changes: kept.unsaved_changes,
             latency_ms: (latency * 10.0).round() / 10.0,
         }),

@@ -2,6 +2,8 @@
 
 use super::stage::{Stage, night, stage, view};
 use reconciler::serve::{Passed, Requested};
+use reconciler::status::queues::{QueueShows, QueueStatus, RedisShows, RedisStatus};
+use reconciler::status::view::View;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -212,4 +214,114 @@ async fn the_series_are_bounded_whatever_the_names() {
     let others = r#"reconciler_reconcile_total{environment="_others",result="in_step"}"#;
     assert_eq!(series[others], 500.0);
     assert!(of("reconciler_http_requests_total") < 10);
+}
+
+/// A view of an environment with a Redis, and so many queues in it.
+fn with_queues(name: &str, queues: usize) -> View {
+    let mut view = view(name);
+    let status = view.status.as_mut().unwrap();
+    status.seen_at = "2026-11-23T03:10:00Z".to_owned();
+    let server = |name: &str, shows: Option<RedisShows>| RedisStatus {
+        name: name.to_owned(),
+        is_well: shows.is_some(),
+        words: "in words".to_owned(),
+        shows,
+    };
+    let shows = RedisShows {
+        version: "7.4.5".to_owned(),
+        started_at: "2026-11-20T09:00:00Z".to_owned(),
+        used_bytes: 1_048_576,
+        max_bytes: 4_194_304,
+        policy: "noeviction".to_owned(),
+        evicted_keys: 7,
+        keys: 12,
+        append_only: false,
+        save: Some("3600 1".to_owned()),
+        saved_at: "1970-01-01T00:01:40Z".to_owned(),
+        save_is_well: false,
+        unsaved_changes: 3,
+        latency_ms: 0.5,
+    };
+    status.redis = vec![server("main", Some(shows)), server("away", None)];
+    let shows = QueueShows {
+        library: Some("bullmq:5.81.5".to_owned()),
+        is_paused: true,
+        is_quiet: false,
+        paused_for: vec!["Maintenance/site".to_owned()],
+        paused_since: None,
+        max_active: None,
+        waiting: 4,
+        active: 2,
+        delayed: 1,
+        failed: 9,
+        oldest_waiting: Some("2026-11-23T03:08:30Z".to_owned()),
+        workers: Some(3),
+        unheld: 0,
+        reasons: Vec::new(),
+    };
+    let queue = |name: String, shows: Option<QueueShows>| QueueStatus {
+        name,
+        redis: "main".to_owned(),
+        is_well: true,
+        words: "in words".to_owned(),
+        shows,
+    };
+    status.queues = (0..queues)
+        .map(|number| queue(format!("orders-{number}"), Some(shows.clone())))
+        .collect();
+    status.queues.push(queue("gone".to_owned(), None));
+    view
+}
+
+#[tokio::test]
+async fn servers_and_queues_have_the_figures_that_a_status_shows() {
+    let stage = stage().await.showing([with_queues("production", 1)]);
+
+    let series = read(&text(&stage).await);
+
+    let of = |name: &str, what: &str, value: f64| {
+        let id = format!("reconciler_{name}{{environment=\"production\",{what}}}");
+        let found = series.get(&id).copied();
+        assert_eq!(found, Some(value), "{id}");
+    };
+    let (main, orders) = (r#"redis="main""#, r#"queue="orders-0""#);
+    of("redis_up", main, 1.0);
+    of("redis_up", r#"redis="away""#, 0.0);
+    of("redis_memory_used_bytes", main, 1_048_576.0);
+    of("redis_memory_max_bytes", main, 4_194_304.0);
+    of("redis_evicted_keys_total", main, 7.0);
+    of("redis_last_save_timestamp_seconds", main, 100.0);
+    of("redis_last_save_failed", main, 1.0);
+    of("redis_unsaved_changes", main, 3.0);
+    of("redis_latency_seconds", main, 0.0005);
+    of("queue_up", orders, 1.0);
+    of("queue_up", r#"queue="gone""#, 0.0);
+    for (state, jobs) in [
+        ("waiting", 4.0),
+        ("active", 2.0),
+        ("delayed", 1.0),
+        ("failed", 9.0),
+    ] {
+        of("queue_jobs", &format!("{orders},state=\"{state}\""), jobs);
+    }
+    of("queue_oldest_waiting_age_seconds", orders, 90.0);
+    of("queue_workers", orders, 3.0);
+    of("queue_paused", orders, 1.0);
+    // What cannot be seen has no figures that could be taken for true ones.
+    let strange = |id: &&String| id.contains("away") || id.contains("gone");
+    assert_eq!(series.keys().filter(strange).count(), 2);
+    stage.board.forget("production");
+    assert!(!text(&stage).await.contains("orders-0"));
+}
+
+#[tokio::test]
+async fn the_series_of_queues_are_bounded_too() {
+    let stage = stage().await.showing([with_queues("production", 2_500)]);
+
+    let series = read(&text(&stage).await);
+
+    let of = |name: &str| series.keys().filter(|id| id.starts_with(name)).count();
+    assert_eq!(of("reconciler_queue_up"), 2_000);
+    assert_eq!(of("reconciler_queue_jobs"), 8_000);
+    assert_eq!(series["reconciler_queues_without_series"], 501.0);
 }
