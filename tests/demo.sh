@@ -59,6 +59,9 @@ RECONCILER_PAGES_URL=${RAILWAY_API_URL%/graphql/v2}
 
 mkdir "$home/git"
 cp -r manifests/* "$home/git"
+# The queues come last in this story, where there is a Redis for them.
+rm "$home"/git/*/queues.yaml
+sed -i '/^  pause:/d; /^  drain:/d' "$home/git/base/app.yaml"
 cd "$home/git"
 export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 GIT_AUTHOR_NAME=anna GIT_AUTHOR_EMAIL=anna@sentia.test GIT_COMMITTER_NAME=anna GIT_COMMITTER_EMAIL=anna@sentia.test
 git init -q -b main

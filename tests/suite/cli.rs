@@ -2,6 +2,7 @@
 
 mod bad;
 mod doctor;
+mod example;
 mod good;
 mod killed;
 mod night;

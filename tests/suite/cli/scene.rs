@@ -35,8 +35,23 @@ pub fn scene_with(lines: &str) -> Scene {
     scene_of(&format!("{}{lines}", runbook()))
 }
 
-/// An environment from any seed, with the manifests that a newcomer copies.
+/// An environment from any seed, with the manifests that a newcomer copies, as far as they do without a Redis.
 pub fn scene_of(seed: &str) -> Scene {
+    let scene = whole_scene_of(seed);
+    for directory in ["base", "production", "staging"] {
+        fs::remove_file(scene.path(directory).join("queues.yaml")).unwrap();
+    }
+    let of_queues = ["  pause:", "  drain:"];
+    let text = scene.read("base/app.yaml");
+    let lines = text
+        .lines()
+        .filter(|line| !of_queues.iter().any(|field| line.starts_with(field)));
+    scene.write("base/app.yaml", lines.collect::<Vec<_>>().join("\n") + "\n");
+    scene
+}
+
+/// An environment from any seed, with all manifests that a newcomer copies.
+pub fn whole_scene_of(seed: &str) -> Scene {
     let home = tempfile::tempdir().unwrap();
     copy(&repository().join("manifests"), home.path());
     let railway = Railway::of(seed);
