@@ -63,7 +63,7 @@ fn way_out(declared: &Declared<redis::Spec>, reason: &str) -> String {
     } else if says(&["certificate", "tls", "TLS"]) {
         "let SSL_CERT_FILE name the authority of its certificate; the address begins with rediss:// only where it speaks encrypted".to_owned()
     } else if says(&["lacks the right"]) {
-        "give its user the rights that the README names".to_owned()
+        "give its user that right".to_owned()
     } else if says(&["still loading", "is busy"]) {
         "ask again in a moment".to_owned()
     } else {
