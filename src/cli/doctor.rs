@@ -286,7 +286,8 @@ async fn environment(
                 "",
             );
             push(checks, Grade::Good, text::summary(&looked.plan), "");
-            servers::servers(desired.documents(), &looked.world, checks);
+            let now = clock.now();
+            servers::servers(desired.documents(), &looked.world, now, checks);
         }
         Err(Failure::Denied(words)) => push(
             checks,

@@ -150,9 +150,12 @@ impl Controller {
                 .next_beat(&pace)
                 .unwrap_or_else(|| led.agenda.next_look(&pace));
             let next = (next > Timestamp::MIN).then_some(next);
-            self.tools
-                .board
-                .set(&led.view(&self.tools.settings.controller(), status, health, next));
+            self.tools.board.set(&led.view(
+                &self.tools.settings.controller(),
+                status,
+                health,
+                next,
+            ));
         }
         for event in events {
             self.publish(name, event);

@@ -3,7 +3,7 @@
 mod caches;
 pub mod command;
 pub mod restart;
-mod start;
+pub mod start;
 mod steps;
 
 pub use steps::steps;

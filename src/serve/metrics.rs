@@ -353,8 +353,7 @@ impl Collector for Shown {
                 (named(view), count(held))
             }),
         )?;
-        let figures: Vec<queues::Figures> =
-            views.iter().map(|view| queues::Figures::of(view)).collect();
+        let figures: Vec<queues::Figures> = views.iter().map(queues::Figures::of).collect();
         queues::encode(&figures, &mut out)?;
         family(
             &mut out,

@@ -2,22 +2,28 @@
 
 use super::{Check, Grade, push};
 use crate::kinds::queue::library::{self, Limits};
-use crate::kinds::redis::{self, Policy, restart};
+use crate::kinds::redis::{self, Policy, restart, start};
 use crate::kinds::shown::{harmless, one_line};
-use crate::kinds::step::{Ask, Step};
+use crate::kinds::step::Ask;
 use crate::kinds::{Declared, Documents, queue};
 use crate::world::redis::{At, Layout, Queue, Server};
 use crate::world::{Seen, World};
+use jiff::Timestamp;
 
 /// Every server, with the queues in it.
-pub(super) fn servers(documents: &Documents, world: &World, checks: &mut Vec<Check>) {
+pub(super) fn servers(
+    documents: &Documents,
+    world: &World,
+    now: Timestamp,
+    checks: &mut Vec<Check>,
+) {
     for declared in documents.redises.values() {
         let name = &declared.name;
         match world.redis.get(name) {
             Some(Seen::Facts(server)) => {
                 answers(name, server, checks);
                 memory(declared, documents, server, checks);
-                keeps(declared, server, world, checks);
+                keeps(declared, documents, server, (world, now), checks);
                 let queues = documents.queues.values();
                 for queue in queues.filter(|queue| queue.spec.redis == *name) {
                     one_queue(queue, server, checks);
@@ -138,8 +144,9 @@ fn memory(
 /// What a restart brings back.
 fn keeps(
     declared: &Declared<redis::Spec>,
+    documents: &Documents,
     server: &Server,
-    world: &World,
+    (world, now): (&World, Timestamp),
     checks: &mut Vec<Check>,
 ) {
     let name = &declared.name;
@@ -163,10 +170,10 @@ fn keeps(
     }
     let said = [
         restart::trap(declared, server, world),
-        restart::later(declared, server, world),
+        start::step(declared, documents, server, world, &[], now),
     ];
-    for Step { ask, .. } in said.into_iter().flatten() {
-        match ask {
+    for step in said.into_iter().flatten() {
+        match step.ask {
             Ask::Hold { by, way_out, .. } => {
                 push(checks, Grade::Bad, format!("Redis/{name}: {by}"), way_out);
             }
@@ -176,7 +183,16 @@ fn keeps(
                 format!("the start command of Redis/{name} does not say what is declared"),
                 words,
             ),
-            Ask::Make(_) | Ask::Wait { .. } | Ask::Unseen(_) => {}
+            Ask::Make(_) => push(
+                checks,
+                Grade::Doubtful,
+                format!("the start command of Redis/{name} does not say what is declared"),
+                format!(
+                    "the controller, or `apply`, stores it for the next start: `{}`",
+                    step.to.unwrap_or_default()
+                ),
+            ),
+            Ask::Wait { .. } | Ask::Unseen(_) => {}
         }
     }
 }

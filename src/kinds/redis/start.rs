@@ -24,7 +24,7 @@ struct Lasting {
 }
 
 /// Stores a start command that gives what is declared, or says what it has to give. `before` are the steps that bring what runs in step.
-pub(super) fn step(
+pub fn step(
     declared: &Declared<Spec>,
     documents: &Documents,
     server: &Server,
