@@ -33,8 +33,12 @@ pub struct Seed {
 
 impl Seed {
     pub fn parse(yaml: &str) -> Result<Seed, String> {
-        let seed: Seed =
-            serde_yaml::from_str(yaml).map_err(|error| format!("cannot read the seed: {error}"))?;
+        // A seed is our own file, and may hold many thousand environments.
+        let options = serde_yaml::options! {
+            budget: serde_yaml::budget! { max_nodes: usize::MAX, max_events: usize::MAX, max_total_scalar_bytes: usize::MAX, max_reader_input_bytes: None },
+        };
+        let seed: Seed = serde_yaml::from_str_with_options(yaml, options)
+            .map_err(|error| format!("cannot read the seed: {error}"))?;
         seed.checked()
     }
 

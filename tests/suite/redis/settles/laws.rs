@@ -184,6 +184,13 @@ impl Ledger {
         );
     }
 
+    /// Its start command was stored; `was_told` is what it said of the append-only file before.
+    pub fn stores(&mut self, model: &Model, was_told: bool) {
+        let is_told = model.is_told_to_log() && !was_told;
+        let would_be_empty = is_told && model.log != Log::Whole;
+        self.holds("no start is stored that would begin empty", !would_be_empty);
+    }
+
     /// It was restarted, by us where it is said when.
     pub fn restarted(&mut self, now_held: &Held, asked_at: Option<Timestamp>) {
         let lists = lists(now_held);
@@ -314,7 +321,7 @@ fn jobs(end: &End<'_>) -> [(&'static str, bool); 3] {
     ]
 }
 
-fn once(end: &End<'_>) -> [(&'static str, bool); 4] {
+fn once(end: &End<'_>) -> [(&'static str, bool); 5] {
     let (model, ledger) = (end.model, end.ledger);
     let purge = end.wish.purge_due(end.at);
     let mark = noted(&model.held, &purged("pages"));
@@ -337,6 +344,10 @@ fn once(end: &End<'_>) -> [(&'static str, bool); 4] {
         (
             "it is warmed as git says",
             purge.is_none_or(|purge| !purge.warm || ledger.warmed >= ledger.purged),
+        ),
+        (
+            "the next start keeps what git says",
+            end.wish.keeps.is_none() || model.command.is_empty() || model.is_told_to_log(),
         ),
         (
             "it is restarted as git says",

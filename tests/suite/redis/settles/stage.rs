@@ -240,6 +240,19 @@ impl Stand {
         answered(is_lost, is_done)
     }
 
+    /// The start command of its service, for the next start.
+    fn store(&mut self, start: &str) -> Result<(), Failure> {
+        let (is_lost, is_done) = (self.fails(), self.dice.one_in(2));
+        if !is_lost || is_done {
+            let was_told = self.model.is_told_to_log();
+            start.clone_into(&mut self.model.command);
+            if !self.is_another {
+                self.ledger.stores(&self.model, was_told);
+            }
+        }
+        answered(is_lost, is_done)
+    }
+
     fn perform(&mut self, change: &Change, now: Timestamp) -> Result<(), Failure> {
         if self.faults > 0 && self.dice.one_in(80) {
             self.die(now);
@@ -355,6 +368,11 @@ impl Provider for Stage {
             What::Redis(action) => stand.perform(&action.change, now),
             What::One(railway::Action::Redeploy { service, .. }) if service.name == "redis" => {
                 stand.redeploy(now)
+            }
+            What::One(railway::Action::StoreStart { service, start, .. })
+                if service.name == "redis" =>
+            {
+                stand.store(start)
             }
             other => panic!("{other:?}: nothing else of Railway differs"),
         })
