@@ -101,12 +101,13 @@ sort -n "$home/times" | awk '{ at[NR] = $1 } END { printf "push to first write, 
 held() {
     start "$1" "$2" 0
     sleep "$3"
-    awk -v e="$1" -v s="$2" -v anon="$(memory RssAnon)" -v file="$(memory RssFile)" -v peak="$(memory VmHWM)" 'BEGIN { printf "%d environments of %d services: %.1f MB and %.1f MB of the program, at most %.1f MB\n", e, s, anon / 1024, file / 1024, peak / 1024 }'
+    [ "$(memory RssAnon)" -le "$4" ] || over=1
+    awk -v e="$1" -v s="$2" -v anon="$(memory RssAnon)" -v file="$(memory RssFile)" -v peak="$(memory VmHWM)" -v gate="$4" 'BEGIN { printf "%d environments of %d services: %.1f MB and %.1f MB of the program, at most %.1f MB (gate: %.0f MB)\n", e, s, anon / 1024, file / 1024, peak / 1024, gate / 1024 }'
     stop
 }
-held 1 10 20
-held 1 1000 60
-held 300 10 60
+held 1 10 20 12288
+held 1 1000 30 25600
+held 10000 10 120 122880
 if [ "$over" = 1 ]; then
     echo "over the gate" >&2
     exit 1

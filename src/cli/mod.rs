@@ -25,6 +25,7 @@ mod view;
 
 use crate::config::Config;
 use crate::manifest::explain;
+use crate::status::State;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use screen::Screen;
@@ -127,6 +128,19 @@ pub enum Exit {
     Held,
     /// Stopped by a signal.
     Interrupted,
+}
+
+/// The exit code that says how an environment stands.
+impl From<State> for Exit {
+    fn from(state: State) -> Exit {
+        match state {
+            State::InStep => Exit::InStep,
+            State::Progressing | State::OutOfStep => Exit::Differs,
+            State::Held => Exit::Held,
+            State::Degraded => Exit::Unhealthy,
+            State::Unknown => Exit::Trouble,
+        }
+    }
 }
 
 impl Exit {

@@ -8,7 +8,7 @@ use super::view;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::plan::gate::Memory;
-use crate::status::{State, Status, text};
+use crate::status::{Status, text};
 use clap::ValueEnum;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -100,7 +100,7 @@ async fn told(arguments: &Arguments, config: &Config, screen: &Screen) -> Result
                 }
                 before = same;
                 if !arguments.watch {
-                    return Ok(exit_of(status.state));
+                    return Ok(status.state.into());
                 }
             }
             Err(failure) => {
@@ -133,15 +133,4 @@ fn without_time(status: &Status) -> String {
         ..status.clone()
     };
     serde_json::to_string(&status).unwrap_or_default()
-}
-
-/// The exit code that says how an environment stands.
-pub(super) fn exit_of(state: State) -> Exit {
-    match state {
-        State::InStep => Exit::InStep,
-        State::Progressing | State::OutOfStep => Exit::Differs,
-        State::Held => Exit::Held,
-        State::Degraded => Exit::Unhealthy,
-        State::Unknown => Exit::Trouble,
-    }
 }

@@ -3,7 +3,6 @@
 use super::Exit;
 use super::api::{Api, path_of};
 use super::screen::Screen;
-use super::status::exit_of;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::serve::STATE;
@@ -90,7 +89,7 @@ async fn followed(api: &Api, name: &str, wanted: Wanted, screen: &Screen) -> Exi
             }
         }
         if !wanted.watch {
-            return exit_of(state_of(answer.headers()));
+            return state_of(answer.headers()).into();
         }
         known = text(answer.headers(), "etag");
         Clock::wall().sleep(MOMENT).await;

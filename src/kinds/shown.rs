@@ -221,3 +221,14 @@ fn show(line: &mut String, sign: char) {
         line.push(sign);
     }
 }
+
+/// A span in the largest unit that tells enough.
+pub fn rough(span: std::time::Duration) -> String {
+    let seconds = span.as_secs();
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}

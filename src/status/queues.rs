@@ -1,8 +1,7 @@
 //! How Redis servers and queues stand: what waits and runs, why jobs failed, who paused what, how full a server is.
 
 use super::seconds;
-use super::text::rough;
-use crate::kinds::shown::{few, harmless, one_line};
+use crate::kinds::shown::{few, harmless, one_line, rough};
 use crate::kinds::{Declared, Documents, queue};
 use crate::world::redis::{Queue, Server};
 use crate::world::{Seen, World};

@@ -4,7 +4,7 @@ use super::queues::{QueueStatus, RedisStatus};
 use super::view::ServiceHealth;
 use super::view::View;
 use super::{Closed, Drift, Health, Item, ServiceStatus, State, Status};
-use crate::kinds::shown::{few, one_line};
+use crate::kinds::shown::{few, one_line, rough};
 use crate::plan::text::Look;
 use crate::wrap::{fill, wrapped};
 use anstyle::{AnsiColor, Style};
@@ -365,16 +365,5 @@ pub fn when(at: Timestamp, now: Timestamp) -> String {
         format!("{clock}, in {span}")
     } else {
         format!("{clock}, {span} ago")
-    }
-}
-
-/// A span in the largest unit that tells enough.
-pub fn rough(span: std::time::Duration) -> String {
-    let seconds = span.as_secs();
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..7200 => format!("{} min", seconds / 60),
-        7200..172_800 => format!("{} h", seconds / 3600),
-        _ => format!("{} d", seconds / 86_400),
     }
 }
