@@ -107,7 +107,7 @@ held() {
 }
 held 1 10 20 12288
 held 1 1000 30 25600
-held 10000 10 120 122880
+held 300 10 30 25600
 if [ "$over" = 1 ]; then
     echo "over the gate" >&2
     exit 1
