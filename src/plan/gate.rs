@@ -315,15 +315,15 @@ fn instead(step: &Step, railway: &Railway, memory: &Memory, now: Timestamp) -> O
 fn in_redis(step: &Step, action: &redis::Action, memory: &Memory, now: Timestamp) -> Option<Ask> {
     let intent = step.intent();
     // What comes due by itself is no work of a person who applies (design rule 18).
-    if step.field == "failed.keep" && memory.course.is_none() {
-        return Some(Ask::Told(
-            "due: a controller does it, or `clearedBefore` says from when".to_owned(),
-        ));
-    }
-    if step.field.ends_with(".purgeAbove") && memory.course.is_none() {
-        return Some(Ask::Told(
-            "due: a controller does it, or `purgedAfter` says from when".to_owned(),
-        ));
+    let once = match step.field.as_str() {
+        "failed.keep" => Some("clearedBefore"),
+        field if field.ends_with(".purgeAbove") => Some("purgedAfter"),
+        _ => None,
+    };
+    if let Some(once) = once.filter(|_| memory.course.is_none()) {
+        return Some(Ask::Told(format!(
+            "due: a controller does it, or `{once}` says from when"
+        )));
     }
     if let Some(words) = memory.refused.get(&intent) {
         return Some(held(

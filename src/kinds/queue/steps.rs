@@ -122,7 +122,7 @@ fn reasons<'a>(
     let restarted = redis.and_then(|redis| {
         Some(Reason {
             of: format!("Redis/{}", redis.name),
-            why: restart::reason(redis, documents, world, now)?,
+            why: restart::reason(redis, declared, documents, world, now)?,
             origin: redis.origin(&["restartedAfter"]),
         })
     });

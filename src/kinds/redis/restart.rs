@@ -2,12 +2,13 @@
 
 use super::steps::plain;
 use super::{Known, Spec, command, known, start};
+use crate::kinds::queue::library;
 use crate::kinds::step::{Ask, Cause, Effect, Step};
 use crate::kinds::variable::LATEST;
 use crate::kinds::written::Instant;
 use crate::kinds::{Declared, Documents, queue};
 use crate::world::railway::{self, Named, Service, Setting, SettingValue, Status};
-use crate::world::redis::{Action, Change, Server};
+use crate::world::redis::{Action, Change, Queue, Server};
 use crate::world::{self, Seen, World};
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
@@ -67,9 +68,10 @@ fn is_missed(after: Timestamp, now: Timestamp) -> bool {
     now.duration_since(after).unsigned_abs() > LATEST
 }
 
-/// Why the queues of a server are paused: it is about to be restarted.
+/// Why a queue of a server is paused: it is about to be restarted. One that is not there or cannot be paused is not asked to.
 pub fn reason(
     declared: &Declared<Spec>,
+    queue: &Declared<queue::Spec>,
     documents: &Documents,
     world: &World,
     now: Timestamp,
@@ -80,6 +82,10 @@ pub fn reason(
     let after = due(declared, server, now).filter(|after| !is_missed(*after, now))?;
     if stuck(declared, server, world, now).is_some() {
         // Jobs do not wait for a restart that is not made.
+        return None;
+    }
+    let seen = server.queues.get(&queue::key(queue)).and_then(Seen::facts);
+    if seen.is_some_and(|seen| !seen.exists || !can_pause(queue, seen)) {
         return None;
     }
     Some(format!(
@@ -104,7 +110,7 @@ pub fn step(
         ))
     } else {
         stuck(declared, server, world, now)
-            .or_else(|| waits(declared, documents, server, now))
+            .or_else(|| waits(declared, documents, server, (after, now)))
             .unwrap_or_else(|| restart(declared, &name, server, world, (after, now)))
     };
     let restarts = matches!(&ask, Ask::Make(world::Action::Railway(_)));
@@ -177,7 +183,7 @@ fn waits(
     declared: &Declared<Spec>,
     documents: &Documents,
     server: &Server,
-    now: Timestamp,
+    (after, now): (Timestamp, Timestamp),
 ) -> Option<Ask> {
     let queues = documents.queues.values();
     let mut own = queues.filter(|queue| queue.spec.redis == declared.name);
@@ -187,12 +193,17 @@ fn waits(
             Seen::Unseen(reason) => return Some(Ask::Unseen(reason.clone())),
             Seen::Unasked => return None,
         };
-        if !seen.exists || seen.active == 0 && seen.is_paused {
+        let can_pause = can_pause(queue, seen);
+        if !seen.exists || seen.active == 0 && (seen.is_paused || !can_pause) {
             return None;
         }
         // A pause that somebody has lifted is none.
         let pause = seen.pause.as_ref().filter(|_| seen.is_paused);
-        let since = pause.map_or(now, |pause| pause.since);
+        let since = match pause {
+            Some(pause) => pause.since,
+            None if can_pause => now,
+            None => after,
+        };
         let deadline = since.saturating_add(DRAIN).unwrap_or(Timestamp::MAX);
         (now < deadline).then(|| Ask::Wait {
             until: format!(
@@ -207,6 +218,11 @@ fn waits(
             then: "it is restarted".to_owned(),
         })
     })
+}
+
+/// What is looked at only is never paused.
+fn can_pause(queue: &Declared<queue::Spec>, seen: &Queue) -> bool {
+    library::known(&queue.spec, seen).is_ok()
 }
 
 /// Whether the next start brings back what it holds. The start command says from which file: an append-only file that was only turned on in what runs
