@@ -20,11 +20,14 @@ export GIT_AUTHOR_NAME=bench GIT_AUTHOR_EMAIL=bench@example.org GIT_COMMITTER_NA
 world() {
     local environments=$1 services=$2 directory=$3
     awk -v n="$environments" -v m="$services" -v out="$directory" 'BEGIN {
-        print "projects:\n  bench:\n    id: 5e27a000-0000-4000-8000-000000000001\n    environments:"
+        print "projects:"
         for (e = 0; e < n; e++) {
+            # More of one project are not looked through by name.
+            p = int(e / 400)
+            if (e % 400 == 0) printf "  bench-%02d:\n    id: 5e27a000-0000-4000-8000-%012d\n    environments:\n", p, p
             printf "      e%05d:\n        services:\n", e
             file = sprintf("%s/e%05d.yaml", out, e)
-            printf "apiVersion: reconciler/v1alpha1\nkind: Environment\nmetadata: { name: e%05d }\nspec: { railway: { project: bench, environment: e%05d } }\n", e, e > file
+            printf "apiVersion: reconciler/v1alpha1\nkind: Environment\nmetadata: { name: e%05d }\nspec: { railway: { project: bench-%02d, environment: e%05d } }\n", e, p, e > file
             for (i = 0; i < m; i++) {
                 printf "          service-%04d:\n            image: ghcr.io/bench/app:1\n            healthcheck: /live\n            replicas: { us-west2: 2 }\n            variables:\n", i
                 printf "---\napiVersion: reconciler/v1alpha1\nkind: Service\nmetadata: { name: service-%04d }\nspec:\n  image: ghcr.io/bench/app:1\n  replicas: 2\n  ready: { path: /live }\n  variables:\n", i >> file

@@ -114,7 +114,7 @@ pub struct Tools {
 pub struct Controller {
     tools: Tools,
     ground: Ground,
-    environments: BTreeMap<String, Led>,
+    environments: BTreeMap<String, Box<Led>>,
     approved: BTreeSet<Id>,
     last: Arc<BTreeMap<String, Id>>,
     due: Due,
@@ -260,7 +260,7 @@ impl Controller {
 
     /// Says anew when something of an environment is due, after anything that may have changed it.
     fn line_up(&mut self, name: &str) {
-        let led = self.environments.get(name);
+        let led = self.environments.get(name).map(Box::as_ref);
         line_up(&mut self.due, name, led, &self.pace);
     }
 

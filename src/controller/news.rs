@@ -202,7 +202,7 @@ impl Controller {
             let (accepted, commit) = (accepted.clone(), commit.clone());
             let mut led = Led::new(directory, accepted, commit, provider, secrets, now);
             led.not_accepted = not_accepted;
-            self.environments.insert(name.clone(), led);
+            self.environments.insert(name.clone(), Box::new(led));
             return Forced {
                 is_change: true,
                 has_new_secrets: true,

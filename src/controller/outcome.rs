@@ -1,6 +1,5 @@
 //! What comes of a pass: what is remembered, shown and told.
 
-use super::led::Led;
 use super::pass::{Miss, Passed};
 use super::{Controller, Happened, MOMENT, lock};
 use crate::providers::notify::Beat;
@@ -59,8 +58,8 @@ impl Controller {
         }
         self.tell(&name, seen);
         self.line_up(&name);
-        let leads = |led: &Led| led.lease.is_some();
-        if self.environments.get(&name).is_some_and(leads) {
+        let led = self.environments.get(&name);
+        if led.is_some_and(|led| led.lease.is_some()) {
             self.tools.board.lead(&name, true);
         } else {
             // The lease may have been lost on the way: what is known of it here is old, and somebody else shows it.

@@ -13,8 +13,8 @@ use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// Texts whose trees are kept, bytes.
-const PARSED_BYTES: usize = 1024 * 1024;
+/// Texts whose trees are kept, bytes: those of bases, which are read for every environment on them.
+const PARSED_BYTES: usize = 256 * 1024;
 /// More environments than this are not managed by one controller.
 const MOST: usize = 20_000;
 

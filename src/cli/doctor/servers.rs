@@ -177,24 +177,22 @@ fn keeps(
             Ask::Hold { by, way_out, .. } => {
                 push(checks, Grade::Bad, format!("Redis/{name}: {by}"), way_out);
             }
-            Ask::Told(words) => push(
-                checks,
-                Grade::Doubtful,
-                format!("the start command of Redis/{name} does not say what is declared"),
-                words,
-            ),
-            Ask::Make(_) => push(
-                checks,
-                Grade::Doubtful,
-                format!("the start command of Redis/{name} does not say what is declared"),
-                format!(
-                    "the controller, or `apply`, stores it for the next start: `{}`",
-                    step.to.unwrap_or_default()
-                ),
-            ),
+            Ask::Told(words) => says_otherwise(name, words, checks),
+            Ask::Make(_) => {
+                let options = step.to.unwrap_or_default();
+                let words = format!(
+                    "the controller, or `apply`, stores it for the next start: `{options}`"
+                );
+                says_otherwise(name, words, checks);
+            }
             Ask::Wait { .. } | Ask::Unseen(_) => {}
         }
     }
+}
+
+fn says_otherwise(name: &str, advice: String, checks: &mut Vec<Check>) {
+    let what = format!("the start command of Redis/{name} does not say what is declared");
+    push(checks, Grade::Doubtful, what, advice);
 }
 
 fn one_queue(declared: &Declared<queue::Spec>, server: &Server, checks: &mut Vec<Check>) {

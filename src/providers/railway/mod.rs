@@ -521,13 +521,10 @@ impl Client {
                 service,
                 image,
                 start,
-            }) => {
-                let settings = [SettingValue::Start(Some(start.clone()))];
-                (
-                    documents::STORE,
-                    json!({ "environment": environment, "service": service.id, "input": stored(image, &settings) }),
-                )
-            }
+            }) => (
+                documents::STORE,
+                json!({ "environment": environment, "service": service.id, "input": stored(image, &[SettingValue::Start(Some(start.clone()))]) }),
+            ),
             What::One(railway::Action::SetVariable {
                 service,
                 name,
