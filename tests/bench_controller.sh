@@ -110,7 +110,7 @@ held() {
 }
 held 1 10 20 12288
 held 1 1000 30 25600
-held 300 10 30 25600
+held 1000 10 30 30720
 if [ "$over" = 1 ]; then
     echo "over the gate" >&2
     exit 1
