@@ -8,6 +8,7 @@ use super::screen::Screen;
 use super::session;
 use crate::clock::Clock;
 use crate::config::{Config, RAILWAY_API_URL};
+use crate::kinds::shown::counted;
 use crate::manifest::Desired;
 use crate::plan::gate::Memory;
 use crate::plan::text;
@@ -102,9 +103,9 @@ fn manifests(
                 checks,
                 Grade::Good,
                 format!(
-                    "manifests of {} are valid ({} files)",
+                    "manifests of {} are valid ({})",
                     desired.environment().name,
-                    files.texts.len()
+                    counted(files.texts.len(), "file")
                 ),
                 "",
             );
@@ -157,7 +158,7 @@ fn way(
     push(
         checks,
         Grade::Good,
-        format!("a {} is set", token.words()),
+        format!("the {} is set", token.words()),
         "",
     );
     match session::outside(config, clock, secrets, screen) {
@@ -280,8 +281,9 @@ async fn environment(
                 checks,
                 Grade::Good,
                 format!(
-                    "environment seen: {services} services, {} requests",
-                    outside.railway.requests() - before
+                    "environment seen: {}, {}",
+                    counted(services, "service"),
+                    counted(outside.railway.requests() - before, "request")
                 ),
                 "",
             );

@@ -7,6 +7,7 @@ use super::session;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::files::read_directory;
+use crate::kinds::shown::counted;
 use crate::manifest::{annotations, load};
 use clap::ValueEnum;
 use std::path::PathBuf;
@@ -81,8 +82,4 @@ fn in_words(directory: &std::path::Path, clock: &Clock, screen: &Screen) -> Exit
         )),
         Err(exit) => exit,
     }
-}
-
-fn counted(count: usize, of: &str) -> String {
-    format!("{count} {of}{}", if count == 1 { "" } else { "s" })
 }

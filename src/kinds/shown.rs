@@ -222,6 +222,12 @@ fn show(line: &mut String, sign: char) {
     }
 }
 
+/// `1 key`, `2 keys`.
+pub fn counted<N: Copy + PartialEq + From<u8> + std::fmt::Display>(count: N, of: &str) -> String {
+    let plural = if count == N::from(1) { "" } else { "s" };
+    format!("{count} {of}{plural}")
+}
+
 /// A span in the largest unit that tells enough.
 pub fn rough(span: std::time::Duration) -> String {
     let seconds = span.as_secs();

@@ -1,7 +1,7 @@
 //! How Redis servers and queues stand: what waits and runs, why jobs failed, who paused what, how full a server is.
 
 use super::seconds;
-use crate::kinds::shown::{few, harmless, one_line, rough};
+use crate::kinds::shown::{counted, few, harmless, one_line, rough};
 use crate::kinds::{Declared, Documents, queue};
 use crate::world::redis::{Queue, Server};
 use crate::world::{Seen, World};
@@ -158,7 +158,12 @@ fn server_status(name: &str, server: &Server) -> RedisStatus {
         Some(share) => format!("{share} % of {} used", size(memory.max_bytes)),
         None => format!("{} used, no limit", size(memory.used_bytes)),
     };
-    let _ = write!(words, " · {} · {} keys", memory.policy, memory.keys);
+    let _ = write!(
+        words,
+        " · {} · {}",
+        memory.policy,
+        counted(memory.keys, "key")
+    );
     if memory.evicted_keys > 0 {
         let _ = write!(
             words,

@@ -2,7 +2,7 @@
 
 use super::steps::{Place, plain};
 use super::{Cache, question};
-use crate::kinds::shown::few;
+use crate::kinds::shown::{counted, few};
 use crate::kinds::step::{Ask, Asked, Effect, Step};
 use crate::kinds::variable::LATEST;
 use crate::kinds::written::{Instant, Share, Size};
@@ -63,11 +63,7 @@ impl Place<'_> {
             protect: super::protected(self.declared, self.documents),
         });
         Step {
-            from: Some(format!(
-                "{at_least}{} {}",
-                count.keys,
-                if count.keys == 1 { "key" } else { "keys" }
-            )),
+            from: Some(format!("{at_least}{}", counted(count.keys, "key"))),
             why,
             effect: Effect::Purge,
             undo: "none: the application fills it again",
