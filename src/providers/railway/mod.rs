@@ -5,6 +5,7 @@ pub mod answers;
 mod deploy;
 pub mod documents;
 mod exchange;
+mod history;
 pub mod patch;
 mod place;
 pub mod pulse;
@@ -130,7 +131,7 @@ impl Client {
             let words = "say which project: `--project NAME`";
             return Err(Failure::Refused(words.to_owned()));
         };
-        answers::place(&self.projects().await?, project, environment)
+        place::place(&self.projects().await?, project, environment)
     }
 
     /// How many requests were sent so far.
@@ -380,7 +381,7 @@ impl Client {
     }
 
     async fn resolve(&self, scope: &Scope) -> Result<(String, String), Failure> {
-        answers::ids(&self.projects().await?, scope)
+        place::ids(&self.projects().await?, scope)
     }
 
     /// Every project that the token shows, with the names of its environments.

@@ -1,6 +1,6 @@
 //! What a plan asks beyond the first look: each question is one request more, and its answer becomes facts, or unseen.
 
-use super::{Client, answers, documents, exchange};
+use super::{Client, answers, documents, exchange, history};
 use crate::world::railway::{self, Question, Railway};
 use crate::world::{Failure, Seen};
 use serde_json::{Value, json};
@@ -35,8 +35,8 @@ impl Client {
             .await;
         match answer {
             Ok(answer) => {
-                seen.staged = answers::staged(&answer.data, &answer.problems);
-                seen.history = answers::history(&answer.data, &answer.problems);
+                seen.staged = history::staged(&answer.data, &answer.problems);
+                seen.history = history::history(&answer.data, &answer.problems);
                 self.hide(seen);
             }
             Err(failure) => {
@@ -51,7 +51,7 @@ impl Client {
         let environment = json!({ "environment": seen.environment.id });
         let answer = self.exchange.read(documents::AUTHORS, environment).await;
         let mut authors = match answer {
-            Ok(answer) => answers::authors(&answer.data),
+            Ok(answer) => history::authors(&answer.data),
             Err(failure) => {
                 tracing::debug!(%failure, "who changed what is not told");
                 std::collections::BTreeMap::new()
