@@ -9,10 +9,11 @@ mod steps;
 pub use steps::steps;
 
 use super::shown::one_line;
-use super::step::Ask;
+use super::step::{Ask, Step};
 use super::variable::Reference;
 use super::written::{Instant, Share, Size};
 use super::{Declared, Documents, Kind, maintenance, queue};
+use crate::world::railway::Service;
 use crate::world::redis::{At, Of, Question, Server, purged, purging, turned, warmed};
 use crate::world::{Seen, World};
 use jiff::Timestamp;
@@ -280,4 +281,17 @@ pub fn protected(declared: &Declared<Spec>, documents: &Documents) -> Vec<String
     let declared = declared.spec.protect.iter().cloned();
     let all: BTreeSet<String> = declared.chain(prefixes).chain(own).collect();
     all.into_iter().collect()
+}
+
+/// The Railway service that a server runs in.
+fn service<'a>(declared: &Declared<Spec>, world: &'a World) -> Option<&'a Service> {
+    let name = declared.spec.service.as_ref()?;
+    world.railway.facts()?.services.get(name)?.facts()
+}
+
+fn plain(declared: &Declared<Spec>, field: &str, verb: &'static str, ask: Ask) -> Step {
+    Step {
+        undo: "revert",
+        ..declared.step(field, verb, ask)
+    }
 }

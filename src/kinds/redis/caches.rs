@@ -1,7 +1,7 @@
 //! When a cache is thrown away, by a moment or because the server is full, and when it is filled again.
 
-use super::steps::{Place, plain};
-use super::{Cache, question};
+use super::steps::Place;
+use super::{Cache, plain, question};
 use crate::kinds::shown::{counted, few};
 use crate::kinds::step::{Ask, Asked, Effect, Step};
 use crate::kinds::variable::LATEST;

@@ -1,13 +1,12 @@
 //! A restart that is asked for, in the safe order, and the trap that would start a server empty.
 
-use super::steps::plain;
-use super::{Known, Spec, command, known, start};
+use super::{Known, Spec, command, known, plain, service, start};
 use crate::kinds::queue::library;
 use crate::kinds::step::{Ask, Cause, Effect, Step};
 use crate::kinds::variable::LATEST;
 use crate::kinds::written::Instant;
 use crate::kinds::{Declared, Documents, queue};
-use crate::world::railway::{self, Named, Service, Setting, SettingValue, Status};
+use crate::world::railway::{self, Named, Setting, SettingValue, Status};
 use crate::world::redis::{Action, Change, Queue, Server};
 use crate::world::{self, Seen, World};
 use jiff::{SignedDuration, Timestamp};
@@ -19,12 +18,6 @@ const DRAIN: Duration = Duration::from_secs(120);
 const FRESH: Duration = Duration::from_secs(60);
 /// A server that has just been started calls that its last save.
 const STARTING: Duration = Duration::from_secs(2);
-
-/// The Railway service that a server runs in.
-pub(super) fn service<'a>(declared: &Declared<Spec>, world: &'a World) -> Option<&'a Service> {
-    let name = declared.spec.service.as_ref()?;
-    world.railway.facts()?.services.get(name)?.facts()
-}
 
 /// Whether a start may turn the append-only file on; more may stand behind it.
 fn says_append_only(start: &str) -> bool {

@@ -2,9 +2,7 @@
 //!
 //! The command is stored without a deployment, and only what runs already is stored: neither a restart nor a crash right after it brings anything new.
 
-use super::restart::service;
-use super::steps::plain;
-use super::{Spec, command};
+use super::{Spec, command, plain, service};
 use crate::kinds::shown;
 use crate::kinds::step::{Ask, Step};
 use crate::kinds::{Declared, Documents};

@@ -1,6 +1,6 @@
 //! The steps that a server asks for: how much it holds, and how it keeps it.
 
-use super::{Known, Memory, Persistence, Spec, known, unseen};
+use super::{Known, Memory, Persistence, Spec, known, plain, unseen};
 use super::{restart, start};
 use crate::kinds::step::{Ask, Asked, Cause, Effect, Step};
 use crate::kinds::written::Size;
@@ -59,13 +59,6 @@ pub fn steps(
     }
     asked.steps.extend(steps);
     asked
-}
-
-pub(super) fn plain(declared: &Declared<Spec>, field: &str, verb: &'static str, ask: Ask) -> Step {
-    Step {
-        undo: "revert",
-        ..declared.step(field, verb, ask)
-    }
 }
 
 /// One server, and what is known around it.

@@ -1,6 +1,6 @@
 //! Railway's answers as values of the world: defaults filled in, masks kept as unknown, one bad part never spoiling another.
 
-use super::deploy::{self, text};
+use super::deploy::{self, text, time};
 use super::exchange::Problem;
 use super::history;
 use super::pulse::pulse;
@@ -11,7 +11,6 @@ use crate::world::railway::{
 };
 use crate::world::secret::{Scrubber, Secret};
 use crate::world::{Failure, Seen};
-use jiff::Timestamp;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -217,10 +216,6 @@ fn domains(networking: &Value) -> Vec<String> {
             .collect::<Vec<_>>()
     };
     [names("customDomains"), names("serviceDomains")].concat()
-}
-
-pub(super) fn time(value: &Value) -> Option<Timestamp> {
-    value.as_str()?.parse().ok()
 }
 
 fn source(source: &Value) -> Source {

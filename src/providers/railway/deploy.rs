@@ -4,6 +4,7 @@ use crate::world::railway::{
     HandOver, Limits, READY_SECONDS, RESTARTS, Ready, RestartPolicy, SettingName, SettingValue,
     Settings,
 };
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 /// Text that says something: both null and "" mean that nothing is set.
@@ -12,6 +13,11 @@ pub fn text(value: &Value) -> Option<String> {
         .as_str()
         .filter(|text| !text.is_empty())
         .map(str::to_owned)
+}
+
+/// A moment.
+pub fn time(value: &Value) -> Option<Timestamp> {
+    value.as_str()?.parse().ok()
 }
 
 /// The settings, defaults filled in (facts/railway.md 2.2).

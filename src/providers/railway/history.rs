@@ -1,7 +1,6 @@
 //! What is staged, and who committed what when, out of Railway's answers.
 
-use super::answers::time;
-use super::deploy::{self, text};
+use super::deploy::{self, text, time};
 use super::exchange::Problem;
 use crate::world::Seen;
 use crate::world::railway::{Field, History, Patch, PatchState, Staged};
